@@ -1,0 +1,247 @@
+/** The one loop: bytes, time and a transport for one session. Runs a plain client and an application module alike. */
+
+import { ConnectionState, Event, NEVER_MS } from "../../../firmware/core/abi.ts";
+import type { CoreExports } from "../core/core.ts";
+import type { ConnectOptions, Session } from "../core/session.ts";
+import { type ConnectionError, ProtocolError, RefusedError } from "../errors.ts";
+import type { OpenTransport, Transport } from "../transport/transport.ts";
+import type { Timer, World } from "../world.ts";
+
+/** Why a connection ended: nothing if this side asked for it. */
+export type EndReason = ConnectionError | ProtocolError | RefusedError | undefined;
+
+/** What a driver tells its owner. */
+export interface DriverHandlers {
+  /** An event of the module, whose description in the session is valid during this call. */
+  event(event: Event): void;
+  /** The connection is over and the session knows it; the driver may open another. */
+  ended(reason: EndReason): void;
+}
+
+/** Drives one session over one connection at a time. */
+export class Driver<Exports extends CoreExports = CoreExports> {
+  readonly session: Session<Exports>;
+  readonly #world: World;
+  readonly #handlers: DriverHandlers;
+  #connection: Connection | undefined;
+  #timer: Timer | undefined;
+  #dueAtMs = Number.POSITIVE_INFINITY;
+
+  constructor(session: Session<Exports>, world: World, handlers: DriverHandlers) {
+    this.session = session;
+    this.#world = world;
+    this.#handlers = handlers;
+  }
+
+  /** True from `open` until `ended`, `detach` included. */
+  get isOpen(): boolean {
+    return this.#connection !== undefined;
+  }
+
+  /** Opens a Network Connection and sends CONNECT on it. Ends one that is open only by `disconnect` or `abort`. */
+  open(openTransport: OpenTransport, options: ConnectOptions): void {
+    if (this.#connection !== undefined) throw new Error("The driver has a connection already");
+    const connection = new Connection(this, options);
+    this.#connection = connection;
+    connection.transport = openTransport(connection);
+  }
+
+  /** Sends what the session has queued. Call it after `publish`, `subscribe` and their like. */
+  flush(): void {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    this.#transmit(connection);
+    this.#closeAfterDisconnect(connection);
+    this.#armTimer();
+  }
+
+  /** Says farewell, sends DISCONNECT and closes; `ended` follows. Throws a CoreError when not connected. */
+  disconnect(): void {
+    this.session.disconnect(this.#world.nowMs());
+    this.flush();
+  }
+
+  /** Ends the Network Connection without DISCONNECT: in order (FIN), or at once (RST). `ended` follows. */
+  abort(how: "close" | "reset"): void {
+    const transport = this.#connection?.transport;
+    if (how === "close") transport?.close();
+    else transport?.reset();
+  }
+
+  /**
+   * Lets go of the Network Connection without a byte or a FIN, as a device does that loses power. The transport is
+   * the caller's now: it must be drained or ended some day. `ended` is not called.
+   */
+  detach(): Transport | undefined {
+    const transport = this.#connection?.transport;
+    this.#forget();
+    return transport;
+  }
+
+  /** Stops the clock too: the device is as dead as its connection looks. */
+  stop(): void {
+    this.#timer?.clear();
+    this.#timer = undefined;
+    this.#dueAtMs = Number.POSITIVE_INFINITY;
+  }
+
+  /** A transport has opened. */
+  opened(connection: Connection): void {
+    if (connection !== this.#connection) return;
+    this.session.connect(connection.options, this.#world.nowMs());
+    this.#run(connection);
+  }
+
+  /** Bytes have arrived. */
+  received(connection: Connection, chunk: Uint8Array): void {
+    if (connection !== this.#connection) return;
+    const taken = this.#feed(connection, chunk);
+    if (taken === chunk.length || connection !== this.#connection) return;
+    connection.rest = chunk.slice(taken);
+    connection.transport?.pause();
+  }
+
+  /** The transport takes more bytes again. */
+  drained(connection: Connection): void {
+    if (connection !== this.#connection) return;
+    connection.isBlocked = false;
+    this.#run(connection);
+    this.#feedRest(connection);
+  }
+
+  /** The Network Connection is over. */
+  closed(connection: Connection, reason: ConnectionError | undefined): void {
+    if (connection !== this.#connection) return;
+    this.#forget();
+    this.#handlers.ended(connection.reason ?? reason);
+  }
+
+  /** Looks at the clock again: what was configured may be due earlier now. */
+  reschedule(): void {
+    this.#armTimer();
+  }
+
+  #forget(): void {
+    this.#connection = undefined;
+    this.session.connectionLost();
+    this.#armTimer();
+  }
+
+  /** Gives the session as much as it takes; returns how much that was. */
+  #feed(connection: Connection, chunk: Uint8Array): number {
+    let offset = 0;
+    while (offset < chunk.length && connection === this.#connection) {
+      const length = this.session.receive(chunk, offset);
+      if (length === 0) break;
+      offset += length;
+      this.#run(connection);
+    }
+    return offset;
+  }
+
+  #feedRest(connection: Connection): void {
+    const rest = connection.rest;
+    if (rest === undefined || connection !== this.#connection) return;
+    const taken = this.#feed(connection, rest);
+    connection.rest = taken === rest.length ? undefined : rest.subarray(taken);
+    if (connection.rest === undefined) connection.transport?.resume();
+  }
+
+  /** Reports all events and sends all bytes; one may make room for the other. */
+  #run(connection: Connection): void {
+    do {
+      this.#report(connection, "poll");
+    } while (connection === this.#connection && this.#transmit(connection));
+    if (connection === this.#connection) this.#closeAfterDisconnect(connection);
+    this.#armTimer();
+  }
+
+  /** Asks until there are no more events, or the connection is over. */
+  #report(connection: Connection | undefined, verb: "poll" | "tick"): void {
+    while (connection === this.#connection) {
+      const event = this.session[verb](this.#world.nowMs());
+      if (event === Event.None) return;
+      if (event < 0) {
+        if (connection !== undefined) this.#end(connection, new ProtocolError(event));
+        return;
+      }
+      if (event === Event.Refused && connection !== undefined) {
+        this.#end(connection, new RefusedError(this.session.eventValue));
+      }
+      this.#handlers.event(event);
+    }
+  }
+
+  #end(connection: Connection, reason: EndReason): void {
+    connection.reason = reason;
+    connection.transport?.close();
+  }
+
+  /** Sends what may go; true if that was anything. */
+  #transmit(connection: Connection): boolean {
+    if (connection.isBlocked) return false;
+    const bytes = this.session.toTransmit();
+    if (bytes.length === 0) return false;
+    connection.isBlocked = connection.transport?.write(bytes) === false;
+    this.session.transmitted(bytes.length, this.#world.nowMs());
+    return true;
+  }
+
+  #closeAfterDisconnect(connection: Connection): void {
+    const isSaid =
+      this.session.state === ConnectionState.Disconnecting && this.session.transmitLength === 0;
+    if (isSaid) connection.transport?.close(); // [MQTT-3.14.4-1]
+  }
+
+  /** Sets the timer if something is due before it; an early timer finds nothing to do and is set again. */
+  #armTimer(): void {
+    const nowMs = this.#world.nowMs();
+    const delayMs = this.session.nextDeadlineMs(nowMs);
+    if (delayMs === NEVER_MS || nowMs + delayMs >= this.#dueAtMs) return;
+    this.#timer?.clear();
+    this.#dueAtMs = nowMs + delayMs;
+    this.#timer = this.#world.setTimer(delayMs, () => this.#wake());
+  }
+
+  #wake(): void {
+    this.#dueAtMs = Number.POSITIVE_INFINITY;
+    const connection = this.#connection;
+    this.#report(connection, "tick");
+    if (connection !== undefined && connection === this.#connection) this.#run(connection);
+    else this.#armTimer();
+  }
+}
+
+/** One Network Connection of a driver. What an abandoned one still says is not heard. */
+class Connection {
+  readonly options: ConnectOptions;
+  transport: Transport | undefined;
+  /** Why this side ends it. */
+  reason: EndReason;
+  /** The transport takes no more bytes for now. */
+  isBlocked = false;
+  /** What arrived and does not fit. The transport is paused meanwhile. */
+  rest: Uint8Array | undefined;
+  readonly #driver: Driver;
+
+  constructor(driver: Driver, options: ConnectOptions) {
+    this.#driver = driver;
+    this.options = options;
+  }
+
+  opened(): void {
+    this.#driver.opened(this);
+  }
+
+  received(chunk: Uint8Array): void {
+    this.#driver.received(this, chunk);
+  }
+
+  drained(): void {
+    this.#driver.drained(this);
+  }
+
+  closed(reason: ConnectionError | undefined): void {
+    this.#driver.closed(this, reason);
+  }
+}

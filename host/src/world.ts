@@ -1,0 +1,33 @@
+/** What the host takes from outside: clock, timers, randomness. The only file that touches the real ones. */
+
+/** A timer that was set and may be cleared. */
+export interface Timer {
+  /** Harmless after the timer has fired. */
+  clear(): void;
+}
+
+/** Everything outside that is not a Network Connection. A simulation passes its own. */
+export interface World {
+  /** Milliseconds from any origin, never going back, with fractions. */
+  nowMs(): number;
+  /** Milliseconds since 1970-01-01 UTC. */
+  unixMs(): number;
+  /** At least 0, below 1. */
+  random(): number;
+  /** Calls `callback` once, not before `delayMs` milliseconds have passed. */
+  setTimer(delayMs: number, callback: () => void): Timer;
+}
+
+/** The longest delay that Node's timers can hold. */
+const DELAY_MS_MAX = 0x7fffffff;
+
+/** The real world: Node's clocks, timers and random numbers. */
+export const realWorld: World = {
+  nowMs: () => performance.now(),
+  unixMs: () => Date.now(),
+  random: () => Math.random(),
+  setTimer(delayMs, callback) {
+    const handle = setTimeout(callback, Math.min(delayMs, DELAY_MS_MAX));
+    return { clear: () => clearTimeout(handle) };
+  },
+};
