@@ -1,0 +1,111 @@
+/** `wasmqtt run`: a fleet of virtual sensors against a broker, as a scenario says. */
+
+import type { Command } from "commander";
+import { action, type CliContext, type CommandCall } from "../../../../host/src/cli/command.ts";
+import type { ExitCode } from "../../../../host/src/cli/exit-code.ts";
+import { addBrokerOptions } from "../../../../host/src/cli/options.ts";
+import type { ScenarioOverrides } from "../../override-draft.ts";
+import { loadScenario } from "../load-scenario.ts";
+import { runAndReport } from "../run-and-report.ts";
+
+interface RunFlags {
+  host?: string;
+  port?: string;
+  url?: string;
+  cafile?: string;
+  cert?: string;
+  key?: string;
+  insecure?: boolean;
+  servername?: string;
+  tlsAlpn?: string;
+  username?: string;
+  password?: string;
+  passwordFile?: string;
+  keepalive?: string;
+  count?: string;
+  connrate?: string;
+  startnumber?: string;
+  id?: string;
+  interval?: string;
+  jitter?: string;
+  qos?: string;
+  retain?: boolean;
+  duration?: string;
+  seed?: string;
+  json?: boolean;
+}
+
+const DEFAULT_SCENARIO = "steady";
+
+export function registerRun(program: Command, context: CliContext): void {
+  const command = program
+    .command("run")
+    .argument("[scenario]", "a scenario that ships, or a file (default: steady)")
+    .description("Run a fleet of virtual sensors against a broker, and account for every message.")
+    .optionsGroup("Fleet:")
+    .option("-c, --count <number>", "sensors")
+    .option("-R, --connrate <rate>", "connections per second")
+    .option("-n, --startnumber <number>", "the number of the first sensor")
+    .option("--id <pattern>", "client ids: %i is the sensor's number, as in mote-%05i")
+    .option("--interval <time>", "between two readings, as in 500ms or 10s")
+    .option("--jitter <percent>", "a reading is due up to so much of the interval earlier or later")
+    .option("-q, --qos <qos>", "0 at most once, 1 at least once, 2 exactly once")
+    .option("-r, --retain", "the broker keeps the last reading")
+    .option("--duration <time>", "of the steady phase")
+    .option("--seed <number>", "the same seed gives the same fleet and the same faults")
+    .option("--json", "print the result as JSON (result.v1)");
+  addBrokerOptions(command)
+    .option("--servername <name>", "TLS: the certificate's name, if it is not the host's")
+    .option("-u, --username <pattern>", "user name; %i and %c stand for number and client id")
+    .option("-P, --password <pattern>", "password; others on this machine can see it in the list")
+    .option("--password-file <file>", "password from a file [or WASMQTT_PASSWORD]")
+    .option("-k, --keepalive <seconds>", "keep alive, 0 for none")
+    .addHelpText("after", "\nWithout a broker in flags or scenario, the run brings its own.")
+    .action(action(context, run));
+}
+
+function run(call: CommandCall<RunFlags>): Promise<ExitCode> {
+  const { context, output, flags, args } = call;
+  const scenario = loadScenario(args[0] ?? DEFAULT_SCENARIO, overridesOf(flags, context), context);
+  if (scenario.broker.tls.insecure) {
+    output.warn("--insecure: the broker's certificate is not checked. Whoever sits in between");
+    output.warn("--insecure: can read and change every message, and learns the password.");
+  }
+  const onStart = ({ brokerUrl }: { brokerUrl: string }) =>
+    output.note(
+      `${scenario.name}: ${scenario.description || "no description"}\nBroker: ${brokerUrl}`,
+    );
+  return runAndReport({ scenario, context, output, json: flags.json === true, onStart });
+}
+
+/** Flags win over variables; both over the file. */
+function overridesOf(flags: RunFlags, { env }: CliContext): ScenarioOverrides {
+  const isPlaceGiven = (flags.host ?? flags.port ?? flags.url) !== undefined;
+  const isPasswordGiven = (flags.password ?? flags.passwordFile) !== undefined;
+  const variable = (name: string) => env[name] || undefined;
+  return {
+    url: isPlaceGiven ? flags.url : variable("WASMQTT_URL"),
+    host: flags.host ?? (isPlaceGiven ? undefined : variable("WASMQTT_HOST")),
+    port: flags.port ?? (isPlaceGiven ? undefined : variable("WASMQTT_PORT")),
+    caFile: flags.cafile ?? variable("WASMQTT_CAFILE"),
+    certFile: flags.cert ?? variable("WASMQTT_CERT"),
+    keyFile: flags.key ?? variable("WASMQTT_KEY"),
+    insecure: flags.insecure,
+    servername: flags.servername,
+    alpn: flags.tlsAlpn,
+    username: flags.username ?? variable("WASMQTT_USERNAME"),
+    password: flags.password ?? (isPasswordGiven ? undefined : variable("WASMQTT_PASSWORD")),
+    passwordFile: flags.passwordFile,
+    keepAlive: flags.keepalive,
+    seed: flags.seed,
+    count: flags.count,
+    firstNumber: flags.startnumber,
+    id: flags.id,
+    interval: flags.interval,
+    jitter: flags.jitter,
+    qos: flags.qos,
+    retain: flags.retain,
+    rate: flags.connrate,
+    duration: flags.duration,
+  };
+}

@@ -1,0 +1,119 @@
+#!/usr/bin/env node
+/** The command line `wasmqtt`, joined to its process: the only file that touches `process`. */
+
+import { readFileSync } from "node:fs";
+import type { CliContext, SystemFacts } from "../../../host/src/cli/command.ts";
+import { registerBroker } from "../../../host/src/cli/commands/broker.ts";
+import { registerDoctor } from "../../../host/src/cli/commands/doctor.ts";
+import { registerInspect } from "../../../host/src/cli/commands/inspect.ts";
+import { ExitCode } from "../../../host/src/cli/exit-code.ts";
+import type { TextStream } from "../../../host/src/cli/output.ts";
+import { failed, runCli } from "../../../host/src/cli/program.ts";
+import { readModule } from "../../../host/src/core/core.ts";
+import { UsageError } from "../../../host/src/errors.ts";
+import { realWorld } from "../../../host/src/world.ts";
+import { registerDemo } from "./commands/demo.ts";
+import { registerRun } from "./commands/run.ts";
+import { registerScenario } from "./commands/scenario.ts";
+
+const COMMANDS = [
+  registerDemo,
+  registerRun,
+  registerScenario,
+  registerBroker,
+  registerInspect,
+  registerDoctor,
+];
+
+/** From dist/simulator/src/cli/. */
+const DIST = new URL("../../../", import.meta.url);
+
+const interrupt = new AbortController();
+const context: CliContext = {
+  stdout: textStream(process.stdout, stdoutFailed),
+  stderr: textStream(process.stderr, () => {}),
+  env: process.env,
+  world: realWorld,
+  interrupt: interrupt.signal,
+  system: systemFacts(),
+  readFile: (path) => readFileSync(path),
+  exitCode: ExitCode.Ok,
+};
+
+interruptOn("SIGINT", ExitCode.Interrupted);
+interruptOn("SIGTERM", ExitCode.Terminated);
+process.on("uncaughtException", (error) => process.exit(failed(error, context)));
+
+const exitCode = await runCli(process.argv.slice(2), context, COMMANDS);
+await flushed(process.stdout);
+process.exit(exitCode);
+
+/** The first time it asks the command to end, the second time it ends the process. */
+function interruptOn(signal: NodeJS.Signals, code: ExitCode): void {
+  process.on(signal, () => {
+    if (interrupt.signal.aborted) process.exit(code);
+    interrupt.abort(code);
+  });
+}
+
+/** After an error nothing more is written. */
+function textStream(
+  stream: NodeJS.WriteStream,
+  onError: (error: NodeJS.ErrnoException) => void,
+): TextStream {
+  let isOpen = true;
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    isOpen = false;
+    onError(error);
+  });
+  return {
+    isTTY: stream.isTTY === true,
+    write: (text) => {
+      if (isOpen) stream.write(text);
+    },
+  };
+}
+
+/** Its reader may go away, as in `wasmqtt sub | head -1`: then the command ends without a word. */
+function stdoutFailed(error: NodeJS.ErrnoException): void {
+  if (error.code === "EPIPE") {
+    if (!interrupt.signal.aborted) interrupt.abort(ExitCode.Ok);
+    return;
+  }
+  const problem = `The result cannot be written: ${error.message}`;
+  const remedy = "Make room, or send the output elsewhere";
+  process.exit(failed(new UsageError(problem, remedy), context));
+}
+
+/** Pipes are asynchronous on some systems, and `process.exit` waits for nothing. */
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.destroyed) resolve();
+    else stream.write("", () => resolve());
+  });
+}
+
+function systemFacts(): SystemFacts {
+  const packageText = readFileSync(new URL("../package.json", DIST), "utf8");
+  return {
+    version: (JSON.parse(packageText) as { version: string }).version,
+    nodeVersion: process.versions.node,
+    platform: process.platform,
+    openFileCountMax: openFileCountMax(),
+    cpuUs: () => {
+      const { user, system } = process.cpuUsage();
+      return user + system;
+    },
+    rssBytes: () => process.memoryUsage.rss(),
+    readModule,
+  };
+}
+
+/** Node raises its soft limit to the hard one when it starts; the report of this process knows both. */
+function openFileCountMax(): number | undefined {
+  const report = process.report.getReport() as unknown as {
+    userLimits?: { open_files?: { soft: number | "unlimited" } };
+  };
+  const soft = report.userLimits?.open_files?.soft;
+  return typeof soft === "number" ? soft : undefined;
+}

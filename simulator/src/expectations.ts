@@ -1,0 +1,101 @@
+/** What must hold in every run: a promise of MQTT each, checked against what was counted. */
+
+import type { Expectation, RunResult } from "./result.ts";
+
+/** The part of a result that expectations are about. */
+export type Counts = Pick<
+  RunResult,
+  "devices" | "connections" | "brokerRestarts" | "wills" | "audit" | "commands"
+>;
+
+/** Those that apply to this run, in the order in which a reader should look at them. */
+export function expectations(counts: Counts): Expectation[] {
+  return [
+    ...connectionExpectations(counts),
+    ...willExpectations(counts),
+    ...auditExpectations(counts),
+    ...commandExpectations(counts),
+  ];
+}
+
+function connectionExpectations(counts: Counts): Expectation[] {
+  const { count, connected } = counts.devices;
+  const all: Expectation = {
+    name: "devices_connected",
+    rule: `count==${count}`,
+    value: `${connected} of ${count}`,
+    ok: connected === count,
+  };
+  if (!all.ok) {
+    all.explanation = `Devices that were not connected when the connect phase ended: ${count - connected} of ${count}.`;
+  }
+  if (counts.brokerRestarts > 0) return [all];
+  const lost = none(
+    "connections_lost",
+    counts.connections.lost,
+    "Connections that neither the device nor a fault of this run ended",
+  );
+  return [all, lost];
+}
+
+function willExpectations({ wills }: Counts): Expectation[] {
+  if (wills === null) return [];
+  const unexpected = none(
+    "wills_unexpected",
+    wills.unexpected,
+    "Last Wills of devices that were there, or had said goodbye",
+  );
+  const { expected, delivered, missing } = wills;
+  if (expected === 0) return [unexpected];
+
+  const announced: Expectation = {
+    name: "wills_delivered",
+    rule: "rate==1",
+    value: `${percentage(delivered, expected)} (${delivered} of ${expected})`,
+    ok: missing === 0,
+  };
+  if (!announced.ok) {
+    announced.explanation = `Devices that vanished, but whose Last Will never came [MQTT-3.1.2-8]: ${missing} of ${expected}.`;
+  }
+  return [
+    announced,
+    none("wills_early", wills.early, "Last Wills that came before the device was gone long enough"),
+    none(
+      "wills_late",
+      wills.late,
+      "Last Wills later than 1.5 times the keep alive [MQTT-3.1.2-24] and the grace allow",
+    ),
+    none("wills_doubled", wills.doubled, "Last Wills that came more than once"),
+    unexpected,
+  ];
+}
+
+function auditExpectations({ audit, devices }: Counts): Expectation[] {
+  if (audit === null) return [];
+  const list: Expectation[] = [];
+  if (devices.groups.some(({ qos }) => qos > 0)) {
+    const sentence = "Messages that the broker acknowledged, but that never arrived";
+    list.push(none("telemetry_lost", audit.lost, sentence));
+  }
+  if (devices.groups.some(({ qos }) => qos === 2)) {
+    const sentence = "Messages that came again at QoS 2, which is exactly once [MQTT-4.3.3-1]";
+    list.push(none("telemetry_doubled", audit.doubledAtQos2, sentence));
+  }
+  return list;
+}
+
+function commandExpectations({ commands }: Counts): Expectation[] {
+  if (commands === null) return [];
+  return [none("commands_lost", commands.lost, "Commands that never arrived at their device")];
+}
+
+/** Expects that something did not happen; `sentence` says what, and the count follows it. */
+function none(name: string, count: number, sentence: string): Expectation {
+  const expectation = { name, rule: "count==0", value: String(count), ok: count === 0 };
+  return expectation.ok ? expectation : { ...expectation, explanation: `${sentence}: ${count}.` };
+}
+
+/** Never rounded up to 100%. */
+function percentage(part: number, whole: number): string {
+  return `${(Math.floor((10_000 * part) / whole) / 100).toFixed(2)}%`;
+}

@@ -1,0 +1,10 @@
+/** The simulator as a library: read a scenario, run it, look at what came of it. */
+
+export type { ProcessMeter } from "./generator-meter.ts";
+export type { ScenarioOverrides } from "./override-draft.ts";
+export type { RunResult } from "./result.ts";
+export { type RunOptions, type RunView, runScenario } from "./run.ts";
+export type { FaultKind, Phase, Scenario } from "./scenario.ts";
+export { readScenario } from "./scenario-file.ts";
+export { shippedScenarioNames, shippedScenarioText } from "./shipped-scenarios.ts";
+export { summaryText } from "./summary.ts";

@@ -1,0 +1,27 @@
+/** The JSON Schemas that are published: the form of a scenario file, and of a result. */
+
+import { z } from "zod";
+import { phaseSchemas, rawPhase } from "./phase-schema.ts";
+import { RESULT_SCHEMA_ID, resultSchema } from "./result.ts";
+import { scenarioSchema } from "./scenario-schema.ts";
+
+/** For editors (draft 2020-12). What depends on more than one key is checked when a scenario is read. */
+export function scenarioJsonSchema(): object {
+  const phaseKinds = Object.values(phaseSchemas).map((kind) => {
+    const { $schema: _, ...schema } = z.toJSONSchema(kind, { io: "input" });
+    return schema;
+  });
+  const { $schema, ...schema } = z.toJSONSchema(scenarioSchema, {
+    io: "input",
+    override: ({ zodSchema, jsonSchema }) => {
+      if (zodSchema === rawPhase) Object.assign(jsonSchema, { anyOf: phaseKinds });
+    },
+  });
+  return { $schema, $id: "urn:wasmqtt:scenario.v1", title: "A scenario of wasmqtt", ...schema };
+}
+
+/** For programs that read results (draft 2020-12). They ignore keys that they do not know. */
+export function resultJsonSchema(): object {
+  const { $schema, ...schema } = z.toJSONSchema(resultSchema, { io: "input" });
+  return { $schema, $id: RESULT_SCHEMA_ID, title: "A result of wasmqtt", ...schema };
+}

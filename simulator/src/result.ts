@@ -1,0 +1,191 @@
+/** What a run found out: the document that `--json` prints, its schema and its type. */
+
+import { z } from "zod";
+import type { LatencyHistogram } from "./histogram.ts";
+import { FAULT_KINDS } from "./scenario.ts";
+
+/** Stands in the document. Keys may be added under the same name; a key that changes its meaning makes a v2. */
+export const RESULT_SCHEMA_ID = "urn:wasmqtt:result.v1";
+
+const count = () => z.int().min(0);
+const milliseconds = () => z.number().min(0);
+
+const latency = z
+  .object({
+    count: count(),
+    minMs: milliseconds(),
+    meanMs: milliseconds(),
+    p50Ms: milliseconds(),
+    p90Ms: milliseconds(),
+    p99Ms: milliseconds(),
+    p999Ms: milliseconds(),
+    maxMs: milliseconds(),
+    histogram: z.string().describe("HdrHistogram V2 in microseconds, compressed, in base64"),
+  })
+  .meta({ id: "latency" });
+
+export type LatencyResult = z.infer<typeof latency>;
+
+const willCounts = z
+  .object({
+    expected: count().describe("Wills that the broker owed: delivered + missing"),
+    delivered: count().describe("Wills that came, early and late ones too"),
+    missing: count().describe("Wills that never came"),
+    early: count().describe("Delivered before the broker could know that the device is gone"),
+    late: count().describe("Delivered after the time that the standard and the grace allow"),
+    doubled: count().describe("Came again after they had been delivered"),
+    unexpected: count().describe("Came for a device that was not gone, or had said goodbye"),
+  })
+  .meta({ id: "wills" });
+
+export type WillCounts = z.infer<typeof willCounts>;
+
+const qosValue = z.literal([0, 1, 2]);
+
+const devices = z.object({
+  count: count(),
+  connected: count().describe("Devices that were connected when the connect phase ended"),
+  groups: z.array(
+    z.object({
+      name: z.string(),
+      count: count(),
+      qos: qosValue,
+      cleanSession: z.boolean(),
+      intervalMs: milliseconds(),
+    }),
+  ),
+});
+
+const connections = z.object({
+  attempted: count().describe("Network Connections that were tried"),
+  connected: count().describe("Those that the broker accepted (CONNACK 0)"),
+  reconnected: count().describe("Of the connected, those that were not a device's first"),
+  failed: z.record(z.string(), count()).describe("Those without any CONNACK, by reason"),
+  refused: z.record(z.string(), count()).describe("Those refused, by Connect Return code"),
+  lost: count().describe("Ended by the broker or the network, without a fault or restart of ours"),
+});
+
+const messages = z.object({
+  published: count().describe("Telemetry messages that the devices made"),
+  sent: z
+    .object({ qos0: count(), qos1: count(), qos2: count() })
+    .describe("Telemetry messages that went to the broker, each counted once"),
+  acknowledged: count().describe("Those that the broker took over (PUBACK or PUBCOMP)"),
+  inDoubt: count().describe(
+    "Sent at QoS 1 or 2, but the broker forgot the session before its answer",
+  ),
+  requeued: count().describe("Those in doubt that the device sent again as new messages"),
+  discarded: count().describe("QoS 0 messages thrown away because the outbox was full"),
+  refusedFull: count().describe("Readings not published because the outbox was full"),
+});
+
+const latencies = z.object({
+  connect: latency.nullable().describe("From the start of the connection to CONNACK"),
+  publishAck: latency
+    .nullable()
+    .describe("From the time at which a reading was due to its acknowledgement"),
+  publishAckUncorrected: latency
+    .nullable()
+    .describe("From the time at which it was really published to its acknowledgement"),
+  endToEnd: latency.nullable().describe("From the sensor to a subscriber"),
+  willDelivery: z
+    .partialRecord(z.enum(FAULT_KINDS), latency)
+    .describe("From the fault to the Will at a subscriber"),
+});
+
+const audit = z.object({
+  devices: count(),
+  accepted: count().describe("Messages that the devices' outboxes took"),
+  acknowledged: count().describe("Messages that the broker took over (PUBACK or PUBCOMP)"),
+  delivered: count().describe("Messages that the audit's subscriber received, each counted once"),
+  lost: count().describe("Acknowledged, but never delivered"),
+  doubledAtQos1: count().describe("Received again; QoS 1 allows it"),
+  doubledAtQos2: count().describe("Received again; QoS 2 forbids it"),
+  outOfOrder: count().describe("Received for the first time after a later one of the same device"),
+  unknown: count().describe("Received, but no device of this run had sent it"),
+  inDoubt: count().describe("Sent, but never acknowledged: the broker may have it or not"),
+  inDoubtDelivered: count().describe("Of those in doubt, the ones that were received"),
+});
+
+const commands = z.object({
+  sent: count(),
+  arrived: count().describe("Commands that arrived, each counted once"),
+  lost: count(),
+  doubled: count().describe("Arrived again; QoS 1 allows it"),
+});
+
+const generator = z.object({
+  scheduleLag: latency.nullable().describe("How late the readings were taken"),
+  eventLoopDelayP99Ms: milliseconds().nullable(),
+  cpuPercent: z.number().min(0).nullable().describe("Of one processor core"),
+  cpuUsPerMessage: z.number().min(0).nullable(),
+  rssBytes: count(),
+  memoryPerDeviceBytes: z.number().min(0).nullable(),
+});
+
+const expectation = z.object({
+  name: z.string(),
+  rule: z.string().describe("What must hold, such as count==0 or rate==1"),
+  value: z.string().describe("What was counted, for people"),
+  ok: z.boolean(),
+  explanation: z.string().optional().describe("What it means that it does not hold"),
+});
+
+export type Expectation = z.infer<typeof expectation>;
+
+export const resultSchema = z
+  .object({
+    schema: z.literal(RESULT_SCHEMA_ID),
+    runId: z.string().min(1),
+    tool: z.object({ name: z.literal("wasmqtt"), version: z.string() }),
+    scenario: z.object({ name: z.string(), seed: count() }),
+    startedAt: z.iso.datetime(),
+    durationMs: milliseconds(),
+    interrupted: z.boolean().describe("Somebody stopped the run before its end"),
+    broker: z.object({
+      url: z.string().describe("Without user name and password"),
+      protocol: z.literal("3.1.1"),
+      embedded: z.boolean().describe("The run brought its own broker"),
+    }),
+    firmware: z.object({
+      name: z.string(),
+      sha256: z.string().regex(/^[0-9a-f]{64}$/),
+      byteLength: count(),
+      abiVersion: count(),
+    }),
+    devices,
+    connections,
+    brokerRestarts: count(),
+    messages,
+    latencies,
+    faults: z
+      .partialRecord(
+        z.enum(FAULT_KINDS),
+        z.object({ injected: count(), wills: willCounts.nullable() }),
+      )
+      .describe("The faults that were injected, and the Wills of each"),
+    wills: willCounts
+      .nullable()
+      .describe("All Wills, those that no fault explains too. null: nobody watched"),
+    goodbyes: count().describe(
+      "How often a device itself said offline before DISCONNECT: the fault clean, and the end of the run",
+    ),
+    statusMessages: z
+      .object({ online: count(), offline: count() })
+      .nullable()
+      .describe("What a subscriber of motes/+/status saw: births; Wills and goodbyes"),
+    audit: audit.nullable().describe("null: nobody audited"),
+    commands: commands.nullable().describe("null: none were sent"),
+    generator,
+    expectations: z.array(expectation),
+    problems: z.array(z.string()).describe("What else went wrong, in plain sentences"),
+  })
+  .describe("What a run of wasmqtt found out. Where a latency is null, nothing was measured");
+
+export type RunResult = z.infer<typeof resultSchema>;
+
+/** A histogram as it stands in a result; null if nothing was recorded. */
+export function latencyResult(histogram: LatencyHistogram): LatencyResult | null {
+  const summary = histogram.summary();
+  return summary === undefined ? null : { ...summary, histogram: histogram.encode() };
+}

@@ -1,0 +1,265 @@
+/** One run of a scenario, from the broker to the result. */
+
+import { randomUUID } from "node:crypto";
+import { type EmbeddedBroker, startEmbeddedBroker } from "../../host/src/broker/embedded-broker.ts";
+import { loadCore, type ThermometerExports } from "../../host/src/core/core.ts";
+import {
+  type BrokerUrl,
+  brokerUrlText,
+  parseBrokerUrl,
+} from "../../host/src/transport/broker-url.ts";
+import { openTransport } from "../../host/src/transport/open-transport.ts";
+import type { OpenTransport } from "../../host/src/transport/transport.ts";
+import type { World } from "../../host/src/world.ts";
+import { Fleet } from "./fleet.ts";
+import { GeneratorMeter, type ProcessMeter } from "./generator-meter.ts";
+import { Observer } from "./observer.ts";
+import { fillPattern } from "./pattern.ts";
+import { runPhase, type Stage, sayGoodbye } from "./phases.ts";
+import type { RunResult } from "./result.ts";
+import { resultOf } from "./run-result.ts";
+import type { Qos, Scenario } from "./scenario.ts";
+import { TelemetryAudit } from "./telemetry-audit.ts";
+import { pause, until } from "./waiting.ts";
+import { WillLedger } from "./will-ledger.ts";
+
+export interface RunOptions {
+  scenario: Scenario;
+  /** The bytes of the firmware, and what it is called. */
+  firmware: { name: string; bytes: Uint8Array };
+  world: World;
+  /** Aborted when somebody wants the run to end: the devices still say goodbye. */
+  interrupt: AbortSignal;
+  meter: ProcessMeter;
+  /** Reads a file that the scenario names. */
+  readFile: (path: string, what: string) => Uint8Array;
+  /** Of wasmqtt. */
+  version: string;
+  /** Called when a phase begins. */
+  onPhase?: (name: string) => void;
+  /** Called once, before the first device connects: what it gives can be looked at while the run goes on. */
+  onStart?: (view: RunView) => void;
+}
+
+/** A run that is under way. */
+export interface RunView {
+  fleet: Fleet;
+  ledger: WillLedger;
+  observer: Observer;
+  brokerUrl: string;
+  /** What went wrong so far, in plain sentences. Grows. */
+  problems: readonly string[];
+}
+
+/** How long the devices may take to say goodbye. */
+const GOODBYE_MS = 5_000;
+
+/** After the last goodbye, what is still on its way to the observer may take so long. */
+const ARRIVAL_MS_MAX = 5_000;
+
+/** A repeated message or Will follows the first within this, if it comes at all. */
+const SECOND_COPY_MS = 100;
+
+/**
+ * Runs a scenario and tells what came of it. Throws a ConnectionError or a RefusedError if the broker cannot be
+ * used at all, and a UsageError if the scenario names files that cannot be read.
+ */
+export async function runScenario(options: RunOptions): Promise<RunResult> {
+  const { scenario, world } = options;
+  const broker = scenario.broker.url === undefined ? await startOwnBroker(world) : undefined;
+  try {
+    const url = scenario.broker.url ?? parseBrokerUrl(`mqtt://127.0.0.1:${broker?.port}`);
+    return await new Run(options, url, broker).run();
+  } finally {
+    await broker?.stop();
+  }
+}
+
+function startOwnBroker(world: World): Promise<EmbeddedBroker> {
+  return startEmbeddedBroker({ world, bind: "127.0.0.1", port: 0 });
+}
+
+class Run {
+  readonly #options: RunOptions;
+  readonly #url: BrokerUrl;
+  readonly #broker: EmbeddedBroker | undefined;
+  readonly #problems: string[] = [];
+
+  constructor(options: RunOptions, url: BrokerUrl, broker: EmbeddedBroker | undefined) {
+    this.#options = options;
+    this.#url = url;
+    this.#broker = broker;
+  }
+
+  async run(): Promise<RunResult> {
+    const { scenario, world, interrupt, meter, firmware, version } = this.#options;
+    const generator = new GeneratorMeter(meter);
+    const startedAtMs = world.nowMs();
+    const startedAt = new Date(world.unixMs()).toISOString();
+    const core = await loadCore<ThermometerExports>(firmware.bytes);
+    const { stage, audit } = this.#makeStage(core, startedAtMs);
+    const { fleet, ledger, observer } = stage;
+    try {
+      await observer.start();
+      const brokerUrl = brokerUrlText(this.#url);
+      this.#options.onStart?.({
+        fleet,
+        ledger,
+        observer,
+        brokerUrl,
+        problems: this.#problems,
+      });
+      await this.#runPhases(stage, generator);
+      await this.#finish(stage, audit);
+    } finally {
+      fleet.stop();
+      await observer.client.close();
+    }
+    const durationMs = world.nowMs() - startedAtMs;
+    ledger.close();
+    return resultOf({
+      scenario,
+      stage,
+      audit,
+      core,
+      generator: generator.result(durationMs, fleet.counts.published, fleet.sensors.length),
+      runId: randomUUID(),
+      version,
+      firmwareName: firmware.name,
+      startedAt,
+      durationMs,
+      interrupted: interrupt.aborted,
+      brokerUrl: brokerUrlText(this.#url),
+      problems: this.#problems,
+    });
+  }
+
+  #makeStage(
+    core: Awaited<ReturnType<typeof loadCore<ThermometerExports>>>,
+    startedAtMs: number,
+  ): { stage: Stage; audit: TelemetryAudit } {
+    const { scenario, world, interrupt } = this.#options;
+    const { broker, observe, groups } = scenario;
+    const qosOfDevice = groups.flatMap(({ count, publish }) => Array<Qos>(count).fill(publish.qos));
+    const audit = new TelemetryAudit(qosOfDevice);
+    const ledger = new WillLedger(qosOfDevice.length);
+    const { graceMs } = observe;
+    const keepAliveMs = broker.keepAliveSeconds * 1000;
+    const openTransport = this.#openTransport();
+    const password = this.#filePassword();
+    const fleet = new Fleet({
+      core,
+      world,
+      openTransport,
+      scenario,
+      password,
+      startedAtMs,
+      audit,
+      onConnecting: ({ index }) => ledger.deviceReturned(index, world.nowMs(), graceMs),
+      onLost: ({ index }) => ledger.tolerateWill(index, world.nowMs() + 2 * keepAliveMs + graceMs),
+    });
+    const observer = new Observer({
+      client: this.#observerOptions(openTransport, password),
+      world,
+      fleet,
+      ledger,
+      audit,
+      watchesWills: observe.wills,
+      watchesTelemetry: observe.audit,
+      telemetryQos: Math.max(...groups.map(({ publish }) => publish.qos)) as Qos,
+    });
+    const stage: Stage = {
+      world,
+      interrupt,
+      fleet,
+      ledger,
+      observer,
+      broker: this.#broker,
+      keepAliveMs,
+      graceMs,
+      commandsSent: new Map(),
+      connectedCount: 0,
+      restartCount: 0,
+      problem: (sentence) => this.#problems.push(sentence),
+    };
+    return { stage, audit };
+  }
+
+  async #runPhases(stage: Stage, generator: GeneratorMeter): Promise<void> {
+    const { scenario, interrupt, onPhase } = this.#options;
+    for (const phase of scenario.phases) {
+      if (interrupt.aborted) return;
+      onPhase?.(phase.name);
+      await runPhase(phase, stage);
+      if (phase.kind === "connect") generator.fleetConnected();
+    }
+  }
+
+  /** Waits for the Wills that are owed, lets the devices say goodbye, and waits for what is on its way. */
+  async #finish(stage: Stage, audit: TelemetryAudit): Promise<void> {
+    const { world, interrupt, fleet, ledger, graceMs } = stage;
+    const { observe, broker } = this.#options.scenario;
+    const untilMs = observe.wills ? ledger.pendingUntilMs : undefined;
+    if (untilMs !== undefined) {
+      const isSettled = () => ledger.pendingUntilMs === undefined;
+      await until(isSettled, world, untilMs - world.nowMs(), interrupt);
+    }
+
+    // An interrupted run says goodbye all the same; only a second Ctrl-C ends it at once.
+    const uninterrupted = new AbortController().signal;
+    for (const sensor of fleet.sensors) sensor.quiet();
+    await until(() => fleet.outstandingCount === 0, world, broker.responseTimeoutMs, uninterrupted);
+    for (const sensor of fleet.sensors) sayGoodbye(sensor, stage);
+    await until(() => fleet.busyCount === 0, world, GOODBYE_MS, uninterrupted);
+    const hasAll = () =>
+      (!observe.wills || ledger.pendingGoodbyeCount === 0) &&
+      (!observe.audit || audit.owedCount === 0);
+    await until(hasAll, world, Math.min(graceMs, ARRIVAL_MS_MAX), uninterrupted);
+    // What comes twice comes at once: a moment for a second copy of the last message.
+    await pause(world, SECOND_COPY_MS, uninterrupted);
+  }
+
+  #openTransport(): OpenTransport {
+    const { scenario, world, readFile } = this.#options;
+    const { caFile, certFile, keyFile, insecure, servername, alpn } = scenario.broker.tls;
+    const isSecure = this.#url.scheme === "mqtts" || this.#url.scheme === "wss";
+    if (!isSecure) return openTransport(this.#url, world);
+    const read = (path: string | undefined, what: string) =>
+      path === undefined ? undefined : Buffer.from(readFile(path, what));
+    return openTransport(this.#url, world, {
+      tls: {
+        ca: read(caFile, "CA file"),
+        cert: read(certFile, "certificate file"),
+        key: read(keyFile, "key file"),
+        insecure,
+        serverName: servername,
+        alpn,
+      },
+    });
+  }
+
+  #filePassword(): string | undefined {
+    const { scenario, readFile } = this.#options;
+    const path = scenario.broker.passwordFile;
+    if (path === undefined) return undefined;
+    return new TextDecoder().decode(readFile(path, "password file")).replace(/\r?\n$/u, "");
+  }
+
+  /** A broker's restart shall lose nothing of what the observer has not yet seen: then it needs a session. */
+  #observerOptions(openTransport: OpenTransport, password: string | undefined) {
+    const { scenario, world } = this.#options;
+    const { broker, phases } = scenario;
+    const clientId = `wasmqtt-observer-${randomUUID().slice(0, 8)}`;
+    const fill = (pattern: string | undefined) =>
+      pattern === undefined ? undefined : fillPattern(pattern, { number: 0, clientId });
+    return {
+      openTransport,
+      world,
+      clientId,
+      cleanSession: !phases.some(({ kind }) => kind === "broker-restart"),
+      username: fill(broker.username),
+      password: password ?? fill(broker.password),
+      reconnect: { baseMs: 100, maxMs: 1000 },
+    };
+  }
+}

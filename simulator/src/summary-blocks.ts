@@ -1,0 +1,190 @@
+/** The tables of a summary: counts, latencies, Last Wills, and the load generator itself. */
+
+import type { LatencyResult, RunResult, WillCounts } from "./result.ts";
+import { FAULT_KINDS } from "./scenario.ts";
+import { alignColumns, formatBytes, formatCount, formatMs } from "./text-format.ts";
+
+/** Left out of the summary if it has no lines. */
+export interface TextBlock {
+  title: string;
+  lines: string[];
+}
+
+/** What stands where nothing was measured. */
+const NOTHING = "n/a";
+
+export function countRows(result: RunResult): TextBlock {
+  const { connections, messages, statusMessages, audit, commands } = result;
+  const rows: [string, string][] = [
+    [
+      "connections",
+      pairs({
+        attempted: connections.attempted,
+        connected: connections.connected,
+        reconnected: connections.reconnected,
+        failed: sum(connections.failed),
+        refused: sum(connections.refused),
+        lost: connections.lost,
+      }),
+    ],
+    ...reasonRows(connections),
+    ["messages", `${pairs({ published: messages.published })} (${perSecond(result)})`],
+    ["", `${sentText(messages.sent)}   ${pairs({ acknowledged: messages.acknowledged })}`],
+    [
+      "",
+      pairs({
+        "in doubt": messages.inDoubt,
+        "sent again": messages.requeued,
+        "dropped, outbox full": messages.discarded + messages.refusedFull,
+      }),
+    ],
+    ...auditRows(audit),
+    ["status", statusMessages === null ? NOTHING : pairs(statusMessages)],
+    ["goodbyes", formatCount(result.goodbyes)],
+    ["commands", commands === null ? NOTHING : pairs(commands)],
+  ];
+  return { title: "COUNTS", lines: alignColumns(rows, new Set([0, 1])) };
+}
+
+function pairs(counts: Readonly<Record<string, number>>): string {
+  return Object.entries(counts)
+    .map(([label, count]) => `${label} ${formatCount(count)}`)
+    .join("   ");
+}
+
+function sum(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((total, count) => total + count, 0);
+}
+
+function perSecond({ messages, durationMs }: RunResult): string {
+  return durationMs === 0 ? NOTHING : `${((1000 * messages.published) / durationMs).toFixed(1)}/s`;
+}
+
+function sentText({ qos0, qos1, qos2 }: RunResult["messages"]["sent"]): string {
+  return `sent ${[qos0, qos1, qos2].map(formatCount).join(" / ")} at QoS 0 / 1 / 2`;
+}
+
+/** What a Connect Return code means (3.2.2.3). */
+const RETURN_CODES: Readonly<Record<string, string>> = {
+  1: "unacceptable protocol version",
+  2: "client id rejected",
+  3: "server unavailable",
+  4: "bad user name or password",
+  5: "not authorized",
+};
+
+function reasonRows({ failed, refused }: RunResult["connections"]): [string, string][] {
+  return [
+    ...Object.entries(failed).map(([reason, count]) => `failed: ${formatCount(count)} ${reason}`),
+    ...Object.entries(refused).map(
+      ([code, count]) => `refused: ${formatCount(count)} ${RETURN_CODES[code] ?? `code ${code}`}`,
+    ),
+  ].map((text) => ["", text]);
+}
+
+function auditRows(audit: RunResult["audit"]): [string, string][] {
+  if (audit === null) return [["audit", NOTHING]];
+  return [
+    [
+      "audit",
+      pairs({
+        accepted: audit.accepted,
+        acknowledged: audit.acknowledged,
+        delivered: audit.delivered,
+        lost: audit.lost,
+      }),
+    ],
+    [
+      "",
+      `doubled ${doubledText(audit)}   ${pairs({ "out of order": audit.outOfOrder, unknown: audit.unknown })}`,
+    ],
+    ["", pairs({ "in doubt": audit.inDoubt, "of these delivered": audit.inDoubtDelivered })],
+  ];
+}
+
+function doubledText({ doubledAtQos1, doubledAtQos2 }: NonNullable<RunResult["audit"]>): string {
+  return `${formatCount(doubledAtQos1)} / ${formatCount(doubledAtQos2)} at QoS 1 / 2`;
+}
+
+const LATENCY_COLUMNS = ["count", "mean", "p50", "p90", "p99", "p99.9", "max"];
+
+export function latencyRows({ latencies }: RunResult): TextBlock {
+  const rows: [string, LatencyResult | null][] = [
+    ["connect", latencies.connect],
+    ["reading due to acknowledged", latencies.publishAck],
+    ["published to acknowledged", latencies.publishAckUncorrected],
+    ["sensor to subscriber", latencies.endToEnd],
+  ];
+  for (const kind of FAULT_KINDS) {
+    const latency = latencies.willDelivery[kind];
+    if (latency !== undefined) rows.push([`Last Will after ${kind}`, latency]);
+  }
+  const cells = rows.map(([name, latency]) => [name, ...latencyCells(latency)]);
+  const [columns = "", ...lines] = alignColumns([["", ...LATENCY_COLUMNS], ...cells]);
+  return { title: "LATENCY in ms", lines: [columns, ...lines] };
+}
+
+function latencyCells(latency: LatencyResult | null): string[] {
+  if (latency === null) return ["0", ...LATENCY_COLUMNS.slice(1).map(() => NOTHING)];
+  const { meanMs, p50Ms, p90Ms, p99Ms, p999Ms, maxMs } = latency;
+  const times = [meanMs, p50Ms, p90Ms, p99Ms, p999Ms, maxMs];
+  return [formatCount(latency.count), ...times.map(formatMs)];
+}
+
+const WILL_COLUMNS = [
+  "expected",
+  "delivered",
+  "missing",
+  "early",
+  "late",
+  "doubled",
+  "unexpected",
+] as const satisfies readonly (keyof WillCounts)[];
+
+export function willRows({ faults, wills }: RunResult): TextBlock {
+  const rows = FAULT_KINDS.flatMap((kind) => {
+    const fault = faults[kind];
+    return fault === undefined ? [] : [willRow(kind, fault.injected, fault.wills)];
+  });
+  if (rows.length === 0 && wills === null) return { title: "LAST WILLS", lines: [] };
+  const injected = FAULT_KINDS.reduce((total, kind) => total + (faults[kind]?.injected ?? 0), 0);
+  rows.push(willRow("all", injected, wills));
+  return { title: "LAST WILLS", lines: alignColumns([["", "faults", ...WILL_COLUMNS], ...rows]) };
+}
+
+function willRow(name: string, injected: number, wills: WillCounts | null): string[] {
+  const cells = WILL_COLUMNS.map((key) => (wills === null ? NOTHING : formatCount(wills[key])));
+  return [name, formatCount(injected), ...cells];
+}
+
+/** Above these the generator is too busy to measure a broker: what it reports is its own delay. */
+const CPU_PERCENT_MAX = 90;
+const EVENT_LOOP_DELAY_P99_MS_MAX = 50;
+const SCHEDULE_LAG_P99_MS_MAX = 50;
+
+export function generatorRows({ generator }: RunResult): TextBlock {
+  const { scheduleLag, eventLoopDelayP99Ms, cpuPercent, cpuUsPerMessage } = generator;
+  const { rssBytes, memoryPerDeviceBytes } = generator;
+  const or = (value: number | null, text: (value: number) => string) =>
+    value === null ? NOTHING : text(value);
+  const lines = [
+    [
+      `schedule lag p99 ${or(scheduleLag?.p99Ms ?? null, (ms) => `${formatMs(ms)} ms`)}`,
+      `event loop p99 ${or(eventLoopDelayP99Ms, (ms) => `${formatMs(ms)} ms`)}`,
+      `cpu ${or(cpuPercent, (percent) => `${Math.round(percent)}%`)}`,
+      `cpu per message ${or(cpuUsPerMessage, (us) => `${us.toFixed(1)} us`)}`,
+    ].join("   "),
+    [`memory ${formatBytes(rssBytes)}`, `per sensor ${or(memoryPerDeviceBytes, formatBytes)}`].join(
+      "   ",
+    ),
+  ];
+  const isBusy =
+    (cpuPercent ?? 0) > CPU_PERCENT_MAX ||
+    (eventLoopDelayP99Ms ?? 0) > EVENT_LOOP_DELAY_P99_MS_MAX ||
+    (scheduleLag?.p99Ms ?? 0) > SCHEDULE_LAG_P99_MS_MAX;
+  if (isBusy) {
+    lines.push("This machine was too busy: latencies are higher than the broker's own.");
+    lines.push("Take fewer sensors or a longer interval, or run the broker on another machine.");
+  }
+  return { title: "GENERATOR", lines };
+}

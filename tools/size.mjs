@@ -1,0 +1,73 @@
+/** What the firmware takes: writes docs/size.md from the built modules, or with --check says whether it still holds. */
+
+import { readFileSync, writeFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+
+/** Bytes that a release must stay below. */
+const LIMITS = { core: CORE_LIMIT, thermometer: THERMOMETER_LIMIT };
+
+const ROOT = new URL("../", import.meta.url);
+const DOCUMENT = new URL("docs/size.md", ROOT);
+
+const text = documentText();
+if (process.argv.includes("--check")) check(text);
+else writeFileSync(DOCUMENT, text);
+
+function documentText() {
+  const core = measure("core");
+  const thermometer = measure("thermometer");
+  const rows = [core, thermometer].map(
+    ({ name, bytes, gzipBytes }) =>
+      `| \`${name}.wasm\` | ${format(bytes)} | ${format(LIMITS[name])} | ${format(gzipBytes)} |`,
+  );
+  return `# What the firmware takes
+
+Made by \`npm run size\`; a test fails when it no longer holds. All numbers are bytes.
+
+| Module | Size | Limit in CI | gzip |
+| --- | --- | --- | --- |
+${rows.join("\n")}
+
+A record is its fields and the buffers that the embedder lends. There is nothing else: no heap, no stack of its own.
+
+| Record | Fields | A fleet's sensor | A board's block |
+| --- | --- | --- | --- |
+| client (\`core.wasm\`) | ${core.fieldsLength} | ${core.fleetLength} | |
+| thermometer (\`thermometer.wasm\`) | ${thermometer.fieldsLength} | ${thermometer.fleetLength} | ${thermometer.blockLength} |
+
+Fields: with buffers of no length, but for the 16 bytes that CONNECT's headers need. A fleet's sensor: 512 bytes to receive,
+an outbox of 2,048, 512 for client id, Will and credentials, 16 unfinished incoming QoS 2 messages. A board's block is all that a
+board has: the module and its record need the first 4,096 bytes of linear memory and no more.
+`;
+}
+
+function measure(name) {
+  const file = readFileSync(new URL(`dist/${name}.wasm`, ROOT));
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(file));
+  const [receive, transmit, identity, incoming] = [16, 64, 32, 0];
+  return {
+    name,
+    bytes: file.length,
+    gzipBytes: gzipSync(file).length,
+    fieldsLength: exports.clientSize(receive, transmit, identity, incoming) - receive - transmit - identity,
+    fleetLength: exports.clientSize(512, 2048, 512, 16),
+    blockLength: exports.blockLength?.(),
+  };
+}
+
+function check(expected) {
+  for (const [name, limit] of Object.entries(LIMITS)) {
+    const { bytes } = measure(name);
+    if (bytes > limit) fail(`${name}.wasm has ${bytes} bytes, the limit is ${limit}`);
+  }
+  if (readFileSync(DOCUMENT, "utf8") !== expected) fail("docs/size.md is stale: run `npm run size`");
+}
+
+function fail(problem) {
+  process.stderr.write(`${problem}\n`);
+  process.exitCode = 1;
+}
+
+function format(number) {
+  return number.toLocaleString("en-US");
+}
