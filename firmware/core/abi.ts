@@ -100,6 +100,8 @@ export enum Counter {
   Skipped = 2,
   /** Acknowledgements that matched nothing under way. */
   Stray = 3,
+  /** Messages of a lost session that went again as new ones: see `requeue`. */
+  Requeued = 4,
 }
 
 /** What lies at `eventAt`: six u32, little endian, at these offsets. Zero where the last event has no such thing. */

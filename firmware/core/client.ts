@@ -115,6 +115,7 @@ export class Client {
   discardedCount: u32;
   skippedCount: u32;
   strayCount: u32;
+  requeuedCount: u32;
 
   /** What is still to come of a message that is being skipped: its topic, then the rest. See skip.ts. */
   skipTopicLeft: u32;

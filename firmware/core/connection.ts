@@ -29,6 +29,7 @@ export function connect(
   client.connectAtMs = nowMs;
   client.sentAtMs = nowMs;
   client.state = <u8>ConnectionState.Connecting;
+  client.receiveEnd = client.receiveStart; // what came before is of no connection
   queueConnect(client, keepAliveSeconds);
   return Status.Ok;
 }
@@ -84,6 +85,7 @@ export function requeue(client: Client): Status {
   if (packetType(firstByte) !== PacketType.Publish) return Status.WrongState;
   store<u8>(at, <u8>(firstByte & ~DUP)); // [MQTT-4.3.2-1]
   client.isDropping = false;
+  client.requeuedCount++;
   return Status.Ok;
 }
 

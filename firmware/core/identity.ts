@@ -122,11 +122,11 @@ function hasRoomFor(client: Client, flag: u32, length: u32): bool {
   return client.identityLength - fieldLength(client, flag) + length <= client.identityCapacity;
 }
 
-/** Removes the fields that `flags` tells of. */
+/** Removes the fields that `flags` tells of, the last first: where a field lies depends on those before it. */
 function removeFields(client: Client, flags: u32): void {
-  removeField(client, flags & WILL);
-  removeField(client, flags & USER_NAME);
   removeField(client, flags & PASSWORD);
+  removeField(client, flags & USER_NAME);
+  removeField(client, flags & WILL);
   if (flags === CLIENT_ID) removeBytes(client, client.identityAt, fieldLength(client, CLIENT_ID));
   client.connectFlags &= <u8>~flags;
 }

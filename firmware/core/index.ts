@@ -221,7 +221,7 @@ export function transmitRoom(at: usize): u32 {
 
 export function counter(at: usize, which: u32): u32 {
   const client = clientAt(at);
-  if (client === null || which > <u32>Counter.Stray) return 0;
+  if (client === null || which > <u32>Counter.Requeued) return 0;
   return load<u32>(at + which * 4, offsetof<Client>("refusedCount"));
 }
 

@@ -16,6 +16,8 @@ export interface DriverHandlers {
   event(event: Event): void;
   /** The connection is over and the session knows it; the driver may open another. */
   ended(reason: EndReason): void;
+  /** Bytes went to the transport: the outbox may have room again. */
+  transmitted?(): void;
 }
 
 /** Drives one session over one connection at a time. */
@@ -26,11 +28,23 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   #connection: Connection | undefined;
   #timer: Timer | undefined;
   #dueAtMs = Number.POSITIVE_INFINITY;
+  #sentAtMs = 0;
+  #isPaused = false;
 
   constructor(session: Session<Exports>, world: World, handlers: DriverHandlers) {
     this.session = session;
     this.#world = world;
     this.#handlers = handlers;
+  }
+
+  /** The Network Connection, while there is one. */
+  get transport(): Transport | undefined {
+    return this.#connection?.transport;
+  }
+
+  /** When bytes last went to a transport, on the world's clock. */
+  get sentAtMs(): number {
+    return this.#sentAtMs;
   }
 
   /** True from `open` until `ended`, `detach` included. */
@@ -53,6 +67,24 @@ export class Driver<Exports extends CoreExports = CoreExports> {
     this.#transmit(connection);
     this.#closeAfterDisconnect(connection);
     this.#armTimer();
+  }
+
+  /**
+   * Takes in nothing more until `resume`: neither messages nor what else the server sends. It waits in the operating
+   * system, and then at the server. A connection that is being made still gets its CONNACK.
+   */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  /** Goes on after `pause`. Not from within a handler. */
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    this.#run(connection);
+    this.#feedRest(connection);
   }
 
   /** Says farewell, sends DISCONNECT and closes; `ended` follows. Throws a CoreError when not connected. */
@@ -130,7 +162,7 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   /** Gives the session as much as it takes; returns how much that was. */
   #feed(connection: Connection, chunk: Uint8Array): number {
     let offset = 0;
-    while (offset < chunk.length && connection === this.#connection) {
+    while (offset < chunk.length && connection === this.#connection && !this.#isHolding()) {
       const length = this.session.receive(chunk, offset);
       if (length === 0) break;
       offset += length;
@@ -158,7 +190,7 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   /** Asks until there are no more events, or the connection is over. */
   #report(connection: Connection | undefined, verb: "poll" | "tick"): void {
-    while (connection === this.#connection) {
+    while (connection === this.#connection && !(verb === "poll" && this.#isHolding())) {
       const event = this.session[verb](this.#world.nowMs());
       if (event === Event.None) return;
       if (event < 0) {
@@ -172,6 +204,11 @@ export class Driver<Exports extends CoreExports = CoreExports> {
     }
   }
 
+  /** True while a connection that stands is paused. */
+  #isHolding(): boolean {
+    return this.#isPaused && this.session.state === ConnectionState.Connected;
+  }
+
   #end(connection: Connection, reason: EndReason): void {
     connection.reason = reason;
     connection.transport?.close();
@@ -183,7 +220,9 @@ export class Driver<Exports extends CoreExports = CoreExports> {
     const bytes = this.session.toTransmit();
     if (bytes.length === 0) return false;
     connection.isBlocked = connection.transport?.write(bytes) === false;
-    this.session.transmitted(bytes.length, this.#world.nowMs());
+    this.#sentAtMs = this.#world.nowMs();
+    this.session.transmitted(bytes.length, this.#sentAtMs);
+    this.#handlers.transmitted?.();
     return true;
   }
 

@@ -3,7 +3,6 @@
 import {
   type ConnectionState,
   type Counter,
-  type Event,
   EventField,
   MESSAGE_DUP,
   MESSAGE_QOS_SHIFT,
@@ -190,13 +189,13 @@ export class Session<Exports extends CoreExports = CoreExports> {
     return length;
   }
 
-  /** The next event; a Status below zero has ended the connection. */
-  poll(nowMs: number): Event | Status {
+  /** The next Event, or a Status below zero, which has ended the connection. */
+  poll(nowMs: number): number {
     return this.#exports.poll(this.at, nowMs);
   }
 
   /** Does what is due; answers as `poll` does. */
-  tick(nowMs: number): Event | Status {
+  tick(nowMs: number): number {
     return this.#exports.tick(this.at, nowMs);
   }
 

@@ -1,0 +1,61 @@
+/** The exit codes of the command line, and which error ends in which. */
+
+import { inspect } from "node:util";
+import { ConnectionError, UsageError } from "../errors.ts";
+
+export const ExitCode = {
+  Ok: 0,
+  /** A bug of ours. */
+  Unexpected: 1,
+  /** Wrong flags or arguments, an unreadable file, an invalid scenario. */
+  Usage: 2,
+  /** The broker could not be reached, refused us, or went away. */
+  Connection: 3,
+  /** A board or its serial line failed. */
+  Device: 4,
+  /** A part of the result is missing. */
+  Incomplete: 5,
+  /** The command worked, and what it checked does not hold. */
+  ExpectationFailed: 99,
+  /** 128 + SIGINT and 128 + SIGTERM, as shells report them. */
+  Interrupted: 130,
+  Terminated: 143,
+} as const;
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
+
+/** What to tell the person at the keyboard, and what the process answers. */
+export interface Explanation {
+  readonly exitCode: ExitCode;
+  readonly problem: string;
+  readonly remedy: string;
+  /** For a bug only. */
+  readonly stack?: string;
+}
+
+/** Every error that reaches the command line passes through here. */
+export function explain(error: unknown): Explanation {
+  if (error instanceof UsageError) {
+    return { exitCode: ExitCode.Usage, problem: error.message, remedy: error.remedy };
+  }
+  if (error instanceof ConnectionError) {
+    return { exitCode: ExitCode.Connection, problem: error.message, remedy: error.remedy };
+  }
+  return {
+    exitCode: ExitCode.Unexpected,
+    problem: error instanceof Error ? error.message : String(error),
+    remedy: "This is a bug in wasmqtt: please report it with the lines below and what you typed",
+    stack: inspect(error),
+  };
+}
+
+/** For the help texts. */
+export const EXIT_CODES_TEXT = `Exit codes:
+  0    done
+  1    an unexpected error: a bug
+  2    wrong flags or arguments, an unreadable file, an invalid scenario
+  3    the broker could not be reached, refused the connection, or ended it
+  4    a board or its serial line failed
+  5    the result is incomplete
+  99   something that was checked does not hold
+  130  ended by Ctrl-C (SIGINT)
+  143  ended by SIGTERM`;
