@@ -91,7 +91,7 @@ export function requeue(client: Client): Status {
 
 export function disconnect(client: Client): Status {
   if (client.state !== <u8>ConnectionState.Connected) return Status.WrongState;
-  if (reserveControl(client, PacketType.Disconnect, 0, 0) === 0) return Status.BufferFull;
+  if (reserveControl(client, PacketType.Disconnect, 0) === 0) return Status.BufferFull;
   client.state = <u8>ConnectionState.Disconnecting; // the window opens no more [MQTT-3.14.4-2]
   return Status.Ok;
 }

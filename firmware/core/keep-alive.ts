@@ -55,7 +55,7 @@ function leftMs(sinceMs: u32, periodMs: u32, nowMs: u32): u32 {
 }
 
 function queuePingreq(client: Client, nowMs: u32): void {
-  const body = reserveControl(client, PacketType.Pingreq, 0, 0);
+  const body = reserveControl(client, PacketType.Pingreq, 0);
   assert(body !== 0); // all that could go has gone, so the reserve is free
   if (client.isPingPending) return; // the time limit runs from the first without an answer
   client.isPingPending = true;

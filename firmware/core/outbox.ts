@@ -25,30 +25,31 @@ export function packetSize(remainingLength: u32): u32 {
   return 1 + remainingLengthSize(remainingLength) + remainingLength;
 }
 
+/** True if `length` more bytes fit. May move the packets together for that. */
+export function hasRoom(client: Client, length: u32): bool {
+  if (client.outboxEnd + length <= client.outboxCapacity) return true;
+  compact(client);
+  return client.outboxEnd + length <= client.outboxCapacity;
+}
+
 /**
- * Makes room at the end for one whole packet that waits for its turn, and writes its fixed header. Returns the
- * address of its body, or 0. The room for control packets stays free.
+ * Puts one whole packet at the end, where it waits for its turn, and writes its fixed header. Returns the address of its
+ * body. `hasRoom` has said that it fits.
  */
 export function reserveMessage(client: Client, firstByte: u32, remainingLength: u32): usize {
-  const size = packetSize(remainingLength);
-  if (!hasRoom(client, size + CONTROL_RESERVE_LENGTH)) return 0;
   const at = client.outboxAt + client.outboxEnd;
-  client.outboxEnd += size;
+  client.outboxEnd += packetSize(remainingLength);
+  assert(client.outboxEnd <= client.outboxCapacity);
   return storeFixedHeader(at, firstByte, remainingLength);
 }
 
 /**
- * Makes room for one whole packet that goes before all that waits behind the window, and writes its fixed header.
- * Returns the address of its body, or 0. `reserveLength` bytes stay free.
+ * Puts one whole packet before all that waits behind the window, and writes its fixed header. Returns the address of its
+ * body, or 0 if there is no room.
  */
-export function reserveControl(
-  client: Client,
-  type: PacketType,
-  remainingLength: u32,
-  reserveLength: u32,
-): usize {
+export function reserveControl(client: Client, type: PacketType, remainingLength: u32): usize {
   const size = packetSize(remainingLength);
-  if (!hasRoom(client, size + reserveLength)) return 0;
+  if (!hasRoom(client, size)) return 0;
   const at = client.outboxAt + client.outboxWindow;
   copyUp(at + size, at, client.outboxEnd - client.outboxWindow);
   client.outboxWindow += size;
@@ -59,7 +60,7 @@ export function reserveControl(
 
 /** Queues an acknowledgement. False if there is no room before something was transmitted. */
 export function queueAcknowledgement(client: Client, type: PacketType, packetId: u32): bool {
-  const body = reserveControl(client, type, 2, 0);
+  const body = reserveControl(client, type, 2);
   if (body === 0) return false;
   storeU16(body, packetId); // [MQTT-2.3.1-6]
   return true;
@@ -206,12 +207,6 @@ export function packetIdOf(at: usize): u32 {
 function storeFixedHeader(at: usize, firstByte: u32, remainingLength: u32): usize {
   store<u8>(at, <u8>firstByte);
   return storeRemainingLength(at + 1, remainingLength);
-}
-
-function hasRoom(client: Client, length: u32): bool {
-  if (client.outboxEnd + length <= client.outboxCapacity) return true;
-  compact(client);
-  return client.outboxEnd + length <= client.outboxCapacity;
 }
 
 /** Part of the Session State: a QoS 1 or 2 PUBLISH or a PUBREL (4.1) [sec-4.1]. */

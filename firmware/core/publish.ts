@@ -7,6 +7,7 @@ import { isInMemory } from "./memory";
 import {
   discardOldestQos0,
   fitsEmptyOutbox,
+  hasRoom,
   openWindow,
   packetSize,
   reserveMessage,
@@ -33,16 +34,17 @@ export function publish(
   if (payloadLength > client.outboxCapacity) return Status.TooLarge;
   const firstByte = publishFirstByte(flags); // [MQTT-4.3.1-1] [MQTT-4.3.2-1]
   const remainingLength: u32 = variableHeaderLength(firstByte, topicLength) + payloadLength;
-  if (!fitsEmptyOutbox(client, packetSize(remainingLength))) return Status.TooLarge;
+  const size = packetSize(remainingLength);
+  if (!fitsEmptyOutbox(client, size)) return Status.TooLarge;
 
   const hasPacketId = qosOf(firstByte) > 0; // [MQTT-2.3.1-5]
-  const packetId: u32 = hasPacketId ? takePacketId(client) : 0;
-  const isOutOfIds = hasPacketId && packetId === 0;
-  const body: usize = isOutOfIds ? 0 : reserve(client, firstByte, remainingLength);
-  if (body === 0) {
+  const isPossible = makeRoom(client, size + CONTROL_RESERVE_LENGTH);
+  const packetId: u32 = isPossible && hasPacketId ? takePacketId(client) : 0;
+  if (!isPossible || (hasPacketId && packetId === 0)) {
     client.refusedCount++;
     return Status.BufferFull;
   }
+  const body = reserveMessage(client, firstByte, remainingLength);
   let at = storeField(body, topicAt, topicLength);
   if (hasPacketId) {
     storeU16(at, packetId);
@@ -53,10 +55,9 @@ export function publish(
   return <i32>packetId;
 }
 
-function reserve(client: Client, firstByte: u32, remainingLength: u32): usize {
-  const body = reserveMessage(client, firstByte, remainingLength);
-  if (body !== 0 || client.whenFull !== <u8>WhenFull.DropOldestQos0) return body;
-  if (client.isLosingSession) return 0;
-  const needed: u32 = packetSize(remainingLength) + CONTROL_RESERVE_LENGTH;
-  return discardOldestQos0(client, needed) ? reserveMessage(client, firstByte, remainingLength) : 0;
+/** While a session is being lost nothing is discarded: its messages are on their way to the embedder. */
+function makeRoom(client: Client, length: u32): bool {
+  if (hasRoom(client, length)) return true;
+  const mayDiscard = client.whenFull === <u8>WhenFull.DropOldestQos0 && !client.isLosingSession;
+  return mayDiscard && discardOldestQos0(client, length);
 }

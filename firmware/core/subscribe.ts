@@ -6,6 +6,7 @@ import { isInMemory } from "./memory";
 import {
   bodyOf,
   fitsEmptyOutbox,
+  hasRoom,
   lengthOf,
   packetSize,
   reserveControl,
@@ -34,12 +35,13 @@ export function request(
   const status = checkFilters(client, type, filtersAt, filtersLength);
   if (status !== Status.Ok) return status;
   const remainingLength: u32 = 2 + filtersLength;
-  if (!fitsEmptyOutbox(client, packetSize(remainingLength))) return Status.TooLarge;
-
+  const size = packetSize(remainingLength);
+  if (!fitsEmptyOutbox(client, size)) return Status.TooLarge;
+  if (!hasRoom(client, size + CONTROL_RESERVE_LENGTH)) return Status.BufferFull;
   const packetId = takePacketId(client);
   if (packetId === 0) return Status.BufferFull;
-  const body = reserveControl(client, type, remainingLength, CONTROL_RESERVE_LENGTH);
-  if (body === 0) return Status.BufferFull;
+
+  const body = reserveControl(client, type, remainingLength);
   storeU16(body, packetId);
   copyDown(body + 2, filtersAt, filtersLength);
   client.requestAtMs = nowMs;
