@@ -84,9 +84,13 @@ export class Client {
 
   /** 1 between a CONNACK without Session Present and the report of all that is in doubt. */
   isLosingSession: bool;
+  /** What is unacknowledged belongs to a session that the server cannot have any more. */
+  isStateStale: bool;
   /** 1 while the packet at the window is one that was reported as Dropped and not requeued. */
   isDropping: bool;
   isPingPending: bool;
+  /** What the last CONNACK said. */
+  sessionPresent: bool;
   skipStep: u8;
 
   identityAt: usize;

@@ -47,9 +47,11 @@ export function acceptConnack(client: Client, flags: u32, returnCode: u32): i32 
     return Event.Refused;
   }
   if (sessionPresent && <u32>client.connectFlags & CLEAN_SESSION) return Status.ProtocolViolation; // [MQTT-3.2.2-1]
-  if (sessionPresent) return becomeConnected(client, true);
+  client.sessionPresent = sessionPresent;
+  if (sessionPresent && !client.isStateStale) return becomeConnected(client);
 
   client.incomingCount = 0; // [MQTT-3.1.2-6] [MQTT-3.2.2-3]
+  client.isStateStale = true;
   client.isLosingSession = true;
   return loseSession(client);
 }
@@ -74,7 +76,7 @@ export function loseSession(client: Client): i32 {
   client.outboxWindow = client.outboxStart;
   compact(client);
   client.isLosingSession = false;
-  return becomeConnected(client, false);
+  return becomeConnected(client);
 }
 
 /** Takes back the Dropped message as a new one: without DUP, its identifier is free in the new session. */
@@ -120,10 +122,11 @@ export function connectionLost(client: Client): void {
   rewind(client);
 }
 
-function becomeConnected(client: Client, sessionPresent: bool): i32 {
+function becomeConnected(client: Client): i32 {
   client.state = <u8>ConnectionState.Connected;
+  client.isStateStale = (<u32>client.connectFlags & CLEAN_SESSION) !== 0;
   forgetEvent(client);
-  client.eventValue = sessionPresent ? 1 : 0;
+  client.eventValue = client.sessionPresent ? 1 : 0;
   openWindow(client);
   return Event.Connected;
 }
