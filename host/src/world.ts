@@ -27,7 +27,8 @@ export const realWorld: World = {
   unixMs: () => Date.now(),
   random: () => Math.random(),
   setTimer(delayMs, callback) {
-    const handle = setTimeout(callback, Math.min(delayMs, DELAY_MS_MAX));
+    // Node cuts fractions off, which would be too early.
+    const handle = setTimeout(callback, Math.min(Math.ceil(delayMs), DELAY_MS_MAX));
     return { clear: () => clearTimeout(handle) };
   },
 };

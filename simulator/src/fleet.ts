@@ -29,7 +29,7 @@ export interface FleetOptions {
 }
 
 /** What the fleet has counted since the start. Latencies are in milliseconds. */
-export class FleetCounts {
+class FleetCounts {
   attempted = 0;
   connected = 0;
   reconnected = 0;

@@ -16,6 +16,10 @@ type GeneratorResult = Omit<RunResult["generator"], "scheduleLag">;
 const EVENT_LOOP_RESOLUTION_MS = 5;
 const NANOSECONDS_PER_MS = 1e6;
 
+/** With fewer, the program itself is most of what is measured. */
+const DEVICE_COUNT_MIN = 500;
+const MESSAGE_COUNT_MIN = 1_000;
+
 /** Measures from its making until `result`. */
 export class GeneratorMeter {
   readonly #meter: ProcessMeter;
@@ -40,15 +44,16 @@ export class GeneratorMeter {
   result(durationMs: number, messageCount: number, deviceCount: number): GeneratorResult {
     this.#eventLoop.disable();
     const cpuUs = this.#meter.cpuUs() - this.#startCpuUs;
+    const isMeasurable = this.#connectedRssBytes !== undefined && deviceCount >= DEVICE_COUNT_MIN;
     const grownBytes = Math.max(0, (this.#connectedRssBytes ?? 0) - this.#startRssBytes);
     // The timer of the measurement itself is late by its own resolution.
     const delayMs = this.#eventLoop.percentile(99) / NANOSECONDS_PER_MS - EVENT_LOOP_RESOLUTION_MS;
     return {
       eventLoopDelayP99Ms: Math.max(0, delayMs),
       cpuPercent: durationMs > 0 ? cpuUs / (durationMs * 10) : null,
-      cpuUsPerMessage: messageCount > 0 ? cpuUs / messageCount : null,
+      cpuUsPerMessage: messageCount >= MESSAGE_COUNT_MIN ? cpuUs / messageCount : null,
       rssBytes: this.#meter.rssBytes(),
-      memoryPerDeviceBytes: this.#connectedRssBytes === undefined ? null : grownBytes / deviceCount,
+      memoryPerDeviceBytes: isMeasurable ? grownBytes / deviceCount : null,
     };
   }
 }

@@ -4,7 +4,23 @@ export type { ProcessMeter } from "./generator-meter.ts";
 export type { ScenarioOverrides } from "./override-draft.ts";
 export type { RunResult } from "./result.ts";
 export { type RunOptions, type RunView, runScenario } from "./run.ts";
-export type { FaultKind, Phase, Scenario } from "./scenario.ts";
+export type {
+  BrokerRestartPhase,
+  BrokerSettings,
+  CommandsPhase,
+  ConnectPhase,
+  DeviceGroup,
+  FaultKind,
+  FaultPhase,
+  ObserveSettings,
+  Phase,
+  PublishSettings,
+  ReconnectSettings,
+  Scenario,
+  SteadyPhase,
+  Target,
+  TlsSettings,
+} from "./scenario.ts";
 export { readScenario } from "./scenario-file.ts";
 export { shippedScenarioNames, shippedScenarioText } from "./shipped-scenarios.ts";
 export { summaryText } from "./summary.ts";

@@ -256,6 +256,7 @@ class Run {
       openTransport,
       world,
       clientId,
+      responseTimeoutMs: broker.responseTimeoutMs,
       cleanSession: !phases.some(({ kind }) => kind === "broker-restart"),
       username: fill(broker.username),
       password: password ?? fill(broker.password),

@@ -7,6 +7,7 @@ import {
   type Server,
   type Socket,
 } from "node:net";
+import type { Duplex } from "node:stream";
 import { Aedes, type AedesPublishPacket, type Client } from "aedes";
 import { createWebSocketStream, type WebSocket, WebSocketServer } from "ws";
 import { UsageError } from "../errors.ts";
@@ -197,7 +198,7 @@ export class EmbeddedBroker {
     webSockets.on("error", () => {});
     webSockets.on("connection", (webSocket, request) => {
       refuseText(webSocket);
-      this.#accept(aedes.handle(createWebSocketStream(webSocket), request), request.socket);
+      this.#accept(aedes.handle(streamOf(webSocket), request), request.socket);
     });
     return server;
   }
@@ -239,6 +240,15 @@ function closed(listener: Server): Promise<void> {
 
 function offersMqtt(protocols: string | undefined): boolean {
   return (protocols ?? "").split(",").some((protocol) => protocol.trim() === "mqtt");
+}
+
+/** aedes writes a packet in pieces and corks them: together they make one WebSocket message instead of many. */
+function streamOf(webSocket: WebSocket): Duplex {
+  return createWebSocketStream(webSocket, {
+    writev: (pieces, callback) => {
+      webSocket.send(Buffer.concat(pieces.map(({ chunk }) => chunk)), callback);
+    },
+  });
 }
 
 /** [MQTT-6.0.0-1] Packets come in binary frames; anything else ends the connection. */

@@ -11,6 +11,7 @@ import { Output, type TextStream } from "./output.ts";
 export interface CliContext {
   readonly stdout: TextStream;
   readonly stderr: TextStream;
+  readonly stdin: AsyncIterable<Uint8Array>;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly world: World;
   /**

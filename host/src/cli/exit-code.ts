@@ -1,7 +1,8 @@
 /** The exit codes of the command line, and which error ends in which. */
 
 import { inspect } from "node:util";
-import { ConnectionError, UsageError } from "../errors.ts";
+import { PublishError } from "../client/client-errors.ts";
+import { ConnectionError, ProtocolError, RefusedError, UsageError } from "../errors.ts";
 
 export const ExitCode = {
   Ok: 0,
@@ -34,18 +35,22 @@ export interface Explanation {
 
 /** Every error that reaches the command line passes through here. */
 export function explain(error: unknown): Explanation {
+  const problem = error instanceof Error ? error.message : String(error);
   if (error instanceof UsageError) {
-    return { exitCode: ExitCode.Usage, problem: error.message, remedy: error.remedy };
+    return { exitCode: ExitCode.Usage, problem, remedy: error.remedy };
   }
-  if (error instanceof ConnectionError) {
-    return { exitCode: ExitCode.Connection, problem: error.message, remedy: error.remedy };
+  if (error instanceof ConnectionError || error instanceof RefusedError) {
+    return { exitCode: ExitCode.Connection, problem, remedy: error.remedy };
   }
-  return {
-    exitCode: ExitCode.Unexpected,
-    problem: error instanceof Error ? error.message : String(error),
-    remedy: "This is a bug in wasmqtt: please report it with the lines below and what you typed",
-    stack: inspect(error),
-  };
+  if (error instanceof ProtocolError) {
+    return { exitCode: ExitCode.Connection, problem, remedy: "See the broker's log" };
+  }
+  if (error instanceof PublishError) {
+    return { exitCode: ExitCode.Incomplete, problem, remedy: error.remedy };
+  }
+  const remedy =
+    "This is a bug in wasmqtt: please report it with the lines below and what you typed";
+  return { exitCode: ExitCode.Unexpected, problem, remedy, stack: inspect(error) };
 }
 
 /** For the help texts. */

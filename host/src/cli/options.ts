@@ -2,6 +2,7 @@
 
 import { isIPv6 } from "node:net";
 import { type Command, Option } from "commander";
+import type { Qos } from "../core/session.ts";
 import { UsageError } from "../errors.ts";
 import { type BrokerUrl, parseBrokerUrl } from "../transport/broker-url.ts";
 import type { TlsOptions } from "../transport/tls.ts";
@@ -16,11 +17,11 @@ export interface BrokerPlace {
   readonly tls: TlsOptions | undefined;
 }
 
-/** Everything that one client needs to connect. */
+/** Everything that one client needs to connect: options of `MqttClient`. */
 export interface ConnectionSettings extends BrokerPlace {
   /** Empty: the server gives one (3.1.3.1). */
   readonly clientId: string;
-  readonly userName: string | undefined;
+  readonly username: string | undefined;
   readonly password: Uint8Array | undefined;
   /** 0 switches it off. */
   readonly keepAliveSeconds: number;
@@ -28,14 +29,12 @@ export interface ConnectionSettings extends BrokerPlace {
   readonly will: WillSettings | undefined;
 }
 
-export interface WillSettings {
+interface WillSettings {
   readonly topic: string;
   readonly payload: Uint8Array;
   readonly qos: Qos;
   readonly retain: boolean;
 }
-
-export type Qos = 0 | 1 | 2;
 
 /** The flags of `addBrokerOptions`, as commander gives them. */
 export interface BrokerFlags {
@@ -263,14 +262,14 @@ function credentials(
   flags: ConnectionFlags,
   url: BrokerUrl,
   context: OptionsContext,
-): Pick<ConnectionSettings, "userName" | "password"> {
-  const userName = flags.username ?? url.userName ?? variable(context.env, "username");
+): Pick<ConnectionSettings, "username" | "password"> {
+  const username = flags.username ?? url.userName ?? variable(context.env, "username");
   const password = readPassword(flags, url, context);
-  if (password !== undefined && userName === undefined) {
+  if (password !== undefined && username === undefined) {
     // [MQTT-3.1.2-22]
     throw new UsageError("A password needs a user name", "Give the user name with --username");
   }
-  return { userName, password };
+  return { username, password };
 }
 
 function readPassword(
@@ -332,6 +331,16 @@ export function readInteger(text: string, flag: string, min: number, max: number
   throw new UsageError(
     `${flag} ${JSON.stringify(text)} is out of range or no number`,
     `Give a whole number from ${min} to ${max}`,
+  );
+}
+
+/** Seconds, with fractions if need be, as milliseconds. Throws a UsageError that names `flag`. */
+export function readSeconds(text: string, flag: string, minMs = 0, maxMs = 86_400_000): number {
+  const valueMs = /^\d{1,9}(\.\d{1,9})?$/.test(text) ? Math.round(Number(text) * 1000) : Number.NaN;
+  if (valueMs >= minMs && valueMs <= maxMs) return valueMs;
+  throw new UsageError(
+    `${flag} ${JSON.stringify(text)} is out of range or no number`,
+    `Give seconds from ${minMs / 1000} to ${maxMs / 1000}, as in 0.5`,
   );
 }
 

@@ -6,7 +6,9 @@ import type { World } from "../world.ts";
 /** A stream of text that may be a terminal. */
 export interface TextStream {
   readonly isTTY: boolean;
-  write(text: string): void;
+  write(text: string | Uint8Array): void;
+  /** Resolves when the reader has taken most of what was written, or is gone. */
+  drained(): Promise<void>;
 }
 
 export interface OutputOptions {

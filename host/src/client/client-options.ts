@@ -126,7 +126,11 @@ export function settle(options: MqttClientOptions): ClientSettings {
     world,
   };
   checkIdentity(options, username, password);
-  if (options.will !== undefined) checkMessage(options.will);
+  if (options.will !== undefined) {
+    checkMessage(options.will);
+    checkText("will.topic", options.will.topic);
+    checkLength("will.payload", Buffer.byteLength(options.will.payload));
+  }
   checkRanges(settings);
   return settings;
 }
@@ -180,6 +184,23 @@ function checkIdentity(
   if (password !== undefined && username === undefined) {
     throw new UsageError("A password needs a user name", "Give username as well"); // [MQTT-3.1.2-22]
   }
+  checkText("clientId", clientId ?? "");
+  checkText("username", username ?? "");
+  checkLength("password", Buffer.byteLength(password ?? ""));
+}
+
+/** Two bytes tell the length of a field of CONNECT (1.5.3, 3.1.3). */
+const FIELD_LENGTH_MAX = 65_535;
+
+function checkText(name: string, text: string): void {
+  checkLength(name, Buffer.byteLength(text));
+  if (!text.includes("\0")) return;
+  throw new UsageError(`${name} holds U+0000`, "MQTT allows every other character"); // [MQTT-1.5.3-2]
+}
+
+function checkLength(name: string, length: number): void {
+  if (length <= FIELD_LENGTH_MAX) return;
+  throw new UsageError(`${name} has ${length} bytes`, `Give at most ${FIELD_LENGTH_MAX} bytes`);
 }
 
 const U32_MAX = 0xffffffff;

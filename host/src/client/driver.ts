@@ -1,6 +1,6 @@
 /** The one loop: bytes, time and a transport for one session. Runs a plain client and an application module alike. */
 
-import { ConnectionState, Event, NEVER_MS } from "../../../firmware/core/abi.ts";
+import { ConnectionState, Event, NEVER_MS, Status } from "../../../firmware/core/abi.ts";
 import type { CoreExports } from "../core/core.ts";
 import type { ConnectOptions, Session } from "../core/session.ts";
 import { type ConnectionError, ProtocolError, RefusedError } from "../errors.ts";
@@ -85,6 +85,7 @@ export class Driver<Exports extends CoreExports = CoreExports> {
     if (connection === undefined) return;
     this.#run(connection);
     this.#feedRest(connection);
+    if (connection.rest === undefined && !this.#isHolding()) connection.transport?.resume();
   }
 
   /** Says farewell, sends DISCONNECT and closes; `ended` follows. Throws a CoreError when not connected. */
@@ -190,7 +191,11 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   /** Asks until there are no more events, or the connection is over. */
   #report(connection: Connection | undefined, verb: "poll" | "tick"): void {
-    while (connection === this.#connection && !(verb === "poll" && this.#isHolding())) {
+    while (connection === this.#connection) {
+      if (verb === "poll" && this.#isHolding()) {
+        connection?.transport?.pause(); // its end must not come before what it has brought is taken
+        return;
+      }
       const event = this.session[verb](this.#world.nowMs());
       if (event === Event.None) return;
       if (event < 0) {
@@ -209,9 +214,12 @@ export class Driver<Exports extends CoreExports = CoreExports> {
     return this.#isPaused && this.session.state === ConnectionState.Connected;
   }
 
-  #end(connection: Connection, reason: EndReason): void {
+  /** A server that does not answer will not answer a FIN either. */
+  #end(connection: Connection, reason: ProtocolError | RefusedError): void {
     connection.reason = reason;
-    connection.transport?.close();
+    const isSilent = reason instanceof ProtocolError && reason.status === Status.ResponseTimeout;
+    if (isSilent) connection.transport?.reset();
+    else connection.transport?.close();
   }
 
   /** Sends what may go; true if that was anything. */

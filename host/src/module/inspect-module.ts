@@ -13,7 +13,7 @@ import {
 } from "./wasm-module.ts";
 
 /** One rule, with what was found. */
-export interface RuleResult {
+interface RuleResult {
   rule: string;
   isKept: boolean;
   /** What was found, for people. */

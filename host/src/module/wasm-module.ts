@@ -4,7 +4,7 @@ import { ByteReader, InvalidModuleError } from "./byte-reader.ts";
 import { type FunctionScan, isMvpValueType, scanInstructions } from "./instructions.ts";
 
 const KINDS = ["function", "table", "memory", "global", "tag"] as const;
-export type ExternalKind = (typeof KINDS)[number];
+type ExternalKind = (typeof KINDS)[number];
 
 export interface WasmImport {
   module: string;
@@ -31,7 +31,7 @@ export interface WasmGlobal {
   initialBits: bigint | undefined;
 }
 
-export interface WasmDataSegment {
+interface WasmDataSegment {
   /** Undefined if it is not one constant. */
   offset: number | undefined;
   length: number;

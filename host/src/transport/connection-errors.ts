@@ -73,6 +73,7 @@ const EXPLANATIONS: ReadonlyMap<string, Explanation> = new Map([
   ["ENFILE", noMoreFiles],
   ["EADDRNOTAVAIL", noLocalAddress],
   ["EADDRINUSE", noLocalAddress],
+  ["EINVAL", noLocalAddress], // The local address is IPv4 and the broker's IPv6, or the other way round.
   ["EACCES", forbidden],
   ["EPERM", forbidden],
   ["ECONNRESET", brokenOff],

@@ -31,7 +31,8 @@ export abstract class GuardedTransport implements Transport {
   readonly #where: string;
   #state: State = "opening";
   #failure: ConnectionError | undefined;
-  #timer: Timer;
+  /** The limit of the state that has one: opening, closing. */
+  #timer: Timer | undefined;
 
   /** `where` names the peer in errors. */
   constructor(handlers: TransportHandlers, world: World, where: string, timeoutMs: number) {
@@ -83,7 +84,7 @@ export abstract class GuardedTransport implements Transport {
   protected opened(): void {
     if (this.#state !== "opening") return;
     this.#state = "open";
-    this.#timer.clear();
+    this.#clearTimer();
     this.#handlers.opened();
   }
 
@@ -114,8 +115,13 @@ export abstract class GuardedTransport implements Transport {
     if (this.#state === "closed") return;
     const isInOrder = this.#state === "closing";
     this.#state = "closed";
-    this.#timer.clear();
+    this.#clearTimer();
     this.#handlers.closed(this.#failure ?? (isInOrder ? undefined : this.#lost()));
+  }
+
+  #clearTimer(): void {
+    this.#timer?.clear();
+    this.#timer = undefined;
   }
 
   #openTimedOut(timeoutMs: number): void {

@@ -4,8 +4,11 @@
 import { readFileSync } from "node:fs";
 import type { CliContext, SystemFacts } from "../../../host/src/cli/command.ts";
 import { registerBroker } from "../../../host/src/cli/commands/broker.ts";
+import { registerDevice } from "../../../host/src/cli/commands/device.ts";
 import { registerDoctor } from "../../../host/src/cli/commands/doctor.ts";
 import { registerInspect } from "../../../host/src/cli/commands/inspect.ts";
+import { registerPub } from "../../../host/src/cli/commands/pub.ts";
+import { registerSub } from "../../../host/src/cli/commands/sub.ts";
 import { ExitCode } from "../../../host/src/cli/exit-code.ts";
 import type { TextStream } from "../../../host/src/cli/output.ts";
 import { failed, runCli } from "../../../host/src/cli/program.ts";
@@ -20,6 +23,9 @@ const COMMANDS = [
   registerDemo,
   registerRun,
   registerScenario,
+  registerDevice,
+  registerPub,
+  registerSub,
   registerBroker,
   registerInspect,
   registerDoctor,
@@ -32,6 +38,9 @@ const interrupt = new AbortController();
 const context: CliContext = {
   stdout: textStream(process.stdout, stdoutFailed),
   stderr: textStream(process.stderr, () => {}),
+  get stdin() {
+    return process.stdin;
+  },
   env: process.env,
   world: realWorld,
   interrupt: interrupt.signal,
@@ -71,6 +80,15 @@ function textStream(
     write: (text) => {
       if (isOpen) stream.write(text);
     },
+    drained: () =>
+      new Promise((resolve) => {
+        if (!isOpen || !stream.writableNeedDrain) return resolve();
+        const done = () => {
+          stream.off("drain", done).off("error", done);
+          resolve();
+        };
+        stream.on("drain", done).on("error", done);
+      }),
   };
 }
 

@@ -5,8 +5,6 @@ import { action, type CliContext, type CommandCall } from "../../../../host/src/
 import type { ExitCode } from "../../../../host/src/cli/exit-code.ts";
 import type { Output } from "../../../../host/src/cli/output.ts";
 import type { RunView } from "../../run.ts";
-import { loadScenario } from "../load-scenario.ts";
-import { runAndReport } from "../run-and-report.ts";
 
 interface DemoFlags {
   json?: boolean;
@@ -23,6 +21,8 @@ export function registerDemo(program: Command, context: CliContext): void {
 }
 
 async function demo(call: CommandCall<DemoFlags>): Promise<ExitCode> {
+  const { loadScenario } = await import("../load-scenario.ts");
+  const { runAndReport } = await import("../run-and-report.ts");
   const { context, output, flags } = call;
   const scenario = loadScenario("demo", { seed: flags.seed }, context);
   const exitCode = await runAndReport({

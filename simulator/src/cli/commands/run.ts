@@ -5,8 +5,6 @@ import { action, type CliContext, type CommandCall } from "../../../../host/src/
 import type { ExitCode } from "../../../../host/src/cli/exit-code.ts";
 import { addBrokerOptions } from "../../../../host/src/cli/options.ts";
 import type { ScenarioOverrides } from "../../override-draft.ts";
-import { loadScenario } from "../load-scenario.ts";
-import { runAndReport } from "../run-and-report.ts";
 
 interface RunFlags {
   host?: string;
@@ -64,7 +62,10 @@ export function registerRun(program: Command, context: CliContext): void {
     .action(action(context, run));
 }
 
-function run(call: CommandCall<RunFlags>): Promise<ExitCode> {
+async function run(call: CommandCall<RunFlags>): Promise<ExitCode> {
+  // Only here: the simulator takes longer to load than the rest of the command line.
+  const { loadScenario } = await import("../load-scenario.ts");
+  const { runAndReport } = await import("../run-and-report.ts");
   const { context, output, flags, args } = call;
   const scenario = loadScenario(args[0] ?? DEFAULT_SCENARIO, overridesOf(flags, context), context);
   if (scenario.broker.tls.insecure) {
