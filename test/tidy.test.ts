@@ -11,7 +11,13 @@ const firmware = filesOf("firmware");
 const host = filesOf("host");
 const simulator = filesOf("simulator");
 const product = [...firmware, ...host, ...simulator];
-const everything = [...product, ...filesOf("test"), ...filesOf("tools"), ...filesOf("bench"), ...filesOf("examples")];
+const everything = [
+  ...product,
+  ...filesOf("test"),
+  ...filesOf("tools"),
+  ...filesOf("bench"),
+  ...filesOf("examples"),
+];
 
 describe("one file alone touches", () => {
   const rules: [what: string, pattern: RegExp, owner: string][] = [
@@ -29,7 +35,7 @@ describe("one file alone touches", () => {
 
 test("every file opens with one sentence that says what it is", () => {
   const offenders = product.filter(
-    (file) => !/^(#!.*\n)?\/\*\*\s[^]{10,}?\*\/\n/u.test(textOf(file)),
+    (file) => !/^(#!.*\n)?\/\*\*\s[\s\S]{10,}?\*\/\n/u.test(textOf(file)),
   );
   expect(offenders).toEqual([]);
 });
@@ -38,7 +44,8 @@ test("imports go one way: firmware, host, simulator; nobody imports tests", () =
   const offenders = product.filter((file) => {
     const imports = importsOf(file);
     if (imports.some((path) => path.startsWith("test/"))) return true;
-    if (file.startsWith("firmware/core/")) return imports.some((path) => !path.startsWith("firmware/core/"));
+    if (file.startsWith("firmware/core/"))
+      return imports.some((path) => !path.startsWith("firmware/core/"));
     if (file.startsWith("firmware/")) return imports.some((path) => !path.startsWith("firmware/"));
     const fromFirmware = imports.filter((path) => path.startsWith("firmware/"));
     if (fromFirmware.some((path) => path !== "firmware/core/abi.ts")) return true;
@@ -50,7 +57,9 @@ test("imports go one way: firmware, host, simulator; nobody imports tests", () =
 test("transports know bytes, not MQTT", () => {
   const offenders = host
     .filter((file) => file.startsWith("host/src/transport/"))
-    .filter((file) => importsOf(file).some((path) => /^host\/src\/(core|client|broker)\//u.test(path)));
+    .filter((file) =>
+      importsOf(file).some((path) => /^host\/src\/(core|client|broker)\//u.test(path)),
+    );
   expect(offenders).toEqual([]);
 });
 
@@ -75,7 +84,9 @@ test("no loop of the core is endless", () => {
 });
 
 test("no file names a path of somebody's machine", () => {
-  const offenders = everything.filter((file) => /["'`( ]\/(home|root|work|Users)\//u.test(textOf(file)));
+  const offenders = everything.filter((file) =>
+    /["'`( ]\/(home|root|work|Users)\//u.test(textOf(file)),
+  );
   expect(offenders).toEqual([]);
 });
 
@@ -98,7 +109,7 @@ function textOf(file: string): string {
 /** The text without comments, roughly: good enough to look for words. */
 function codeOf(file: string): string {
   return textOf(file)
-    .replace(/\/\*[^]*?\*\//gu, "")
+    .replace(/\/\*[\s\S]*?\*\//gu, "")
     .replace(/(^|[^:"])\/\/.*$/gmu, "$1");
 }
 

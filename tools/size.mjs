@@ -49,7 +49,8 @@ function measure(name) {
     name,
     bytes: file.length,
     gzipBytes: gzipSync(file).length,
-    fieldsLength: exports.clientSize(receive, transmit, identity, incoming) - receive - transmit - identity,
+    fieldsLength:
+      exports.clientSize(receive, transmit, identity, incoming) - receive - transmit - identity,
     fleetLength: exports.clientSize(512, 2048, 512, 16),
     blockLength: exports.blockLength?.(),
   };
@@ -60,7 +61,8 @@ function check(expected) {
     const { bytes } = measure(name);
     if (bytes > limit) fail(`${name}.wasm has ${bytes} bytes, the limit is ${limit}`);
   }
-  if (readFileSync(DOCUMENT, "utf8") !== expected) fail("docs/size.md is stale: run `npm run size`");
+  if (readFileSync(DOCUMENT, "utf8") !== expected)
+    fail("docs/size.md is stale: run `npm run size`");
 }
 
 function fail(problem) {
