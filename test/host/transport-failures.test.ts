@@ -1,4 +1,5 @@
-import { type AddressInfo, createServer, type Socket } from "node:net";
+import { type AddressInfo, createServer, Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { ConnectionError, UsageError } from "../../host/src/errors.ts";
 import type { BrokerScheme, BrokerUrl } from "../../host/src/transport/broker-url.ts";
@@ -40,6 +41,9 @@ function attempt(
   });
   return { transport, closed, opened: () => isOpen };
 }
+
+/** The limit is for slow machines. */
+const SOON = { interval: 1, timeout: 10_000 };
 
 const cleanups: (() => void)[] = [];
 afterEach(() => {
@@ -134,7 +138,7 @@ describe("a broker that cannot be reached", () => {
       { scheme: "mqtt", host: "localhost", port },
       { localAddress: "127.0.0.1" },
     );
-    await vi.waitUntil(() => opened() && remoteAddress !== undefined);
+    await vi.waitUntil(() => opened() && remoteAddress !== undefined, SOON);
     expect(remoteAddress).toBe("127.0.0.1");
     transport.reset();
   });
@@ -170,6 +174,23 @@ describe("a broker that does not answer in time", () => {
   });
 });
 
+test.each(["close", "reset"] as const)("%s at once makes no connection", async (call) => {
+  let acceptedCount = 0;
+  const port = await listen(() => acceptedCount++);
+  const { closed, transport } = attempt({ scheme: "mqtt", host: "127.0.0.1", port });
+  transport[call]();
+  await closed;
+  await sleep(20);
+  expect(acceptedCount).toBe(0);
+});
+
+test("small packets are not held back: TCP_NODELAY is set", async () => {
+  const setNoDelay = vi.spyOn(Socket.prototype, "setNoDelay");
+  cleanups.push(() => setNoDelay.mockRestore());
+  attempt({ scheme: "mqtt", host: "127.0.0.1", port: await listen() }).transport.reset();
+  expect(setNoDelay).toHaveBeenCalledWith(true);
+});
+
 describe("an attempt that is given up while the server is silent after TCP", () => {
   const cases = (["mqtts", "ws", "wss"] as const).flatMap((scheme) =>
     (["close", "reset"] as const).map((call) => [scheme, call] as const),
@@ -181,7 +202,7 @@ describe("an attempt that is given up while the server is silent after TCP", () 
       socket.once("data", () => acceptedCount++);
     });
     const { closed, opened, transport } = attempt({ scheme, host: "127.0.0.1", port });
-    await vi.waitUntil(() => acceptedCount === 1);
+    await vi.waitUntil(() => acceptedCount === 1, SOON);
     transport[call]();
     expect(await closed).toBeUndefined();
     expect(opened()).toBe(false);
@@ -205,7 +226,7 @@ describe("the world's timers", () => {
       {},
       world,
     );
-    await vi.waitUntil(opened);
+    await vi.waitUntil(opened, SOON);
     expect(world.timerCount).toBe(0);
     transport.close();
     expect(world.timerCount).toBe(1);
@@ -225,7 +246,7 @@ test.each([
       { scheme: "mqtt", host: "127.0.0.1", port },
       { highWaterLength },
     );
-    await vi.waitUntil(opened);
+    await vi.waitUntil(opened, SOON);
     // More than the operating system takes off our hands.
     expect(transport.write(new Uint8Array(24 * 1024 * 1024))).toBe(expected);
     transport.reset();

@@ -71,6 +71,17 @@ describe("a connection in memory", () => {
     expect(server.log).toEqual(["opened", "closed undefined"]);
   });
 
+  test("reset throws away what is under way", async () => {
+    const { world, client, server } = connectedPair();
+    await world.advance(0);
+    client.transport.write(Uint8Array.of(1));
+    client.transport.reset();
+    await world.advance(0);
+    expect(client.log).toEqual(["opened", "closed undefined"]);
+    expect(server.log).toEqual(["opened", "closed lost"]);
+    expect(world.timerCount).toBe(0);
+  });
+
   test("takes bytes up to the high-water mark, and is drained when the other end has read all", async () => {
     const { world, client, server } = connectedPair(4);
     await world.advance(0);

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import { createServer as createTcpServer, type Server } from "node:net";
 import { createServer, type TlsOptions as ServerOptions, type TLSSocket } from "node:tls";
@@ -208,6 +209,12 @@ describeWith(["openssl"], "TLS", () => {
       [
         "an authority that is not PEM",
         () => ({ ca: Buffer.from("hello") }),
+        "no certificate",
+        "--cafile",
+      ],
+      [
+        "an authority in DER",
+        () => ({ ca: new X509Certificate(pki.ca.cert).raw }),
         "no certificate",
         "--cafile",
       ],

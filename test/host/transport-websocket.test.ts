@@ -15,6 +15,9 @@ import type { Transport } from "../../host/src/transport/transport.ts";
 import { MESSAGE_LENGTH_MAX } from "../../host/src/transport/websocket.ts";
 import { realWorld } from "../../host/src/world.ts";
 
+/** The limit is for slow machines. */
+const SOON = { interval: 1, timeout: 10_000 };
+
 const cleanups: (() => void)[] = [];
 afterEach(() => {
   for (const cleanup of cleanups.splice(0)) cleanup();
@@ -51,7 +54,7 @@ class Client {
   }
 
   async until(call: "opened" | "closed"): Promise<void> {
-    await vi.waitUntil(() => this.calls.includes(call), { interval: 1, timeout: 10_000 });
+    await vi.waitUntil(() => this.calls.includes(call), SOON);
   }
 }
 
@@ -141,15 +144,14 @@ describe("the request of a WebSocket", () => {
 
 describe("a server that does not speak MQTT over WebSocket is refused:", () => {
   test.each([
-    ["no sub-protocol", [], "no sub-protocol"],
-    ["another sub-protocol", ["Sec-WebSocket-Protocol: mqttv3.1"], '"mqttv3.1"'],
-    ["two sub-protocols", ["Sec-WebSocket-Protocol: mqtt, chat"], '"mqtt, chat"'],
+    ["no sub-protocol", [], "selected none"],
+    ["another sub-protocol", ["Sec-WebSocket-Protocol: mqttv3.1"], 'selected "mqttv3.1"'],
+    ["two sub-protocols", ["Sec-WebSocket-Protocol: mqtt, chat"], 'selected "mqtt, chat"'],
   ])("it selected %s [MQTT-6.0.0-4]", async (_title, headers, problem) => {
     const client = new Client(await rawServer(headers));
     await client.until("closed");
     expect(client.calls).toEqual(["closed"]);
     expect(client.reason?.failure).toBe("not-mqtt");
-    expect(client.reason?.message).toContain(`selected`);
     expect(client.reason?.message).toContain(problem);
   });
 
@@ -195,7 +197,7 @@ describe("WebSocket messages", () => {
     await client.until("opened");
     client.transport.write(Uint8Array.of(1, 2, 3));
     client.transport.write(Uint8Array.of(4));
-    await vi.waitUntil(() => seen.messages.length === 2);
+    await vi.waitUntil(() => seen.messages.length === 2, SOON);
     expect(seen.messages).toEqual([
       { bytes: [1, 2, 3], isBinary: true },
       { bytes: [4], isBinary: true },
@@ -211,7 +213,7 @@ describe("WebSocket messages", () => {
     webSocket.send(Buffer.of(0x00, 0xd0, 0x00, 0xd0));
     webSocket.send(Buffer.of(0x00), { fin: false });
     webSocket.send(Buffer.of(0xd0, 0x00), { fin: true });
-    await vi.waitUntil(() => client.received.length === 8);
+    await vi.waitUntil(() => client.received.length === 8, SOON);
     expect(client.received).toEqual([0xd0, 0, 0xd0, 0, 0xd0, 0, 0xd0, 0]);
   });
 
@@ -228,7 +230,7 @@ describe("WebSocket messages", () => {
     expect(client.calls).toEqual(["opened", "closed"]);
     expect(client.reason?.failure).toBe("not-mqtt");
     expect(client.reason?.message).toContain("text frame");
-    await vi.waitUntil(() => seen.closeCode !== 0);
+    await vi.waitUntil(() => seen.closeCode !== 0, SOON);
     expect(seen.closeCode).toBe(1003);
   });
 
@@ -257,7 +259,7 @@ describe("WebSocket messages", () => {
     const client = new Client(
       await rawServer(SPEAKS_MQTT, (socket) => void socket.write(Buffer.of(0x82, 2, 7, 8))),
     );
-    await vi.waitUntil(() => client.received.length === 2);
+    await vi.waitUntil(() => client.received.length === 2, SOON);
     expect(client.received).toEqual([7, 8]);
   });
 });
@@ -267,7 +269,7 @@ test("a ping of the server is answered", async () => {
   const client = new Client(port);
   await client.until("opened");
   (await accepted).ping();
-  await vi.waitUntil(() => seen.pongCount === 1);
+  await vi.waitUntil(() => seen.pongCount === 1, SOON);
   expect(client.calls).toEqual(["opened"]);
 });
 
@@ -278,7 +280,7 @@ test("close tells the server that all is in order", async () => {
   await client.until("opened");
   client.transport.close();
   await client.until("closed");
-  await vi.waitUntil(() => seen.closeCode !== 0);
+  await vi.waitUntil(() => seen.closeCode !== 0, SOON);
   expect([1000, 1005]).toContain(seen.closeCode);
 });
 

@@ -54,8 +54,9 @@ class MemoryTransport extends GuardedTransport {
   #isPaused = false;
   /** `write` answered false. */
   #isFull = false;
-  /** Sent its last byte, and knows that the peer has. */
+  /** No byte follows what was written. */
   #hasFinished = false;
+  /** No byte follows what is in the inbox. */
   #hasPeerFinished = false;
   #isDestroyed = false;
 

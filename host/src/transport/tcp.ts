@@ -60,8 +60,7 @@ export class SocketTransport extends GuardedTransport {
     this.#stream = layer;
     layer.on("error", (error) => this.failed(explain(error)));
     layer.on("close", () => {
-      // A microtask, because TLS may close from within our own `reset`.
-      if (this.#stream === layer) queueMicrotask(() => this.ended());
+      if (this.#stream === layer) this.ended();
     });
   }
 

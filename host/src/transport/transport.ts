@@ -14,7 +14,10 @@ export interface TransportHandlers {
   closed(reason: ConnectionError | undefined): void;
 }
 
-/** One Network Connection. After `closed` every method is harmless and does nothing. */
+/**
+ * One Network Connection. After `close` or `reset` its owner hears nothing but `closed`; after that every method is
+ * harmless and does nothing.
+ */
 export interface Transport {
   /**
    * Sends all of `bytes`, which are valid during this call only. Answers false when more than the transport's

@@ -52,10 +52,7 @@ class WebSocketTransport extends SocketTransport {
     webSocket.on("unexpected-response", (_request, response) =>
       this.#refused(response.statusCode ?? 0),
     );
-    webSocket.on("error", (error) => {
-      this.failed(this.explain(error));
-      this.endInOrder();
-    });
+    webSocket.on("error", (error) => this.failed(this.explain(error)));
     webSocket.on("open", () => this.#upgraded(webSocket));
   }
 
@@ -85,9 +82,10 @@ class WebSocketTransport extends SocketTransport {
   /** [MQTT-6.0.0-4] `ws` closes the connection then, but does not say why in a way to rely on. */
   #checkSubProtocol(selected: string | undefined): void {
     if (selected === SUB_PROTOCOL) return;
+    const what = selected === undefined ? "none" : JSON.stringify(selected);
     this.failed(
       this.#notMqtt(
-        `the server selected ${selected === undefined ? "no sub-protocol" : `the sub-protocol ${JSON.stringify(selected)}`} instead of "mqtt"`,
+        `we asked for the sub-protocol "mqtt", and the server selected ${what}`,
         "Check the path of the URL: something else than the broker answers there",
       ),
     );
