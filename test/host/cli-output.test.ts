@@ -107,8 +107,8 @@ describe("progress", () => {
     stderr.isTTY = true;
     stdout.isTTY = true;
     const terminal = new TinyTerminal();
-    stdout.write = (text) => terminal.write(text);
-    stderr.write = (text) => terminal.write(text);
+    stdout.write = (text) => terminal.write(`${text}`);
+    stderr.write = (text) => terminal.write(`${text}`);
     const output = outputWith();
     output.note("start");
     output.progress(["a 1", "b 1"], "");

@@ -245,6 +245,26 @@ describe("while there is no connection", () => {
     ]);
   });
 
+  test("what nobody waits for ends with the client, and not the process", async () => {
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown) => unhandled.push(reason);
+    process.on("unhandledRejection", note);
+    ends.push(async () => void process.off("unhandledRejection", note));
+    const { url } = await serverWith(async (talk) => {
+      await accept(talk);
+      talk.end();
+    });
+    const client = clientFor({ url, reconnect: { baseMs: 1e6, maxMs: 1e6 } });
+    await client.connect();
+    await once(client, "disconnected");
+    for (const qos of [0, 1, 2] as const) void client.publish("a", "x", { qos });
+    void client.subscribe("a");
+    void client.unsubscribe("a");
+    client.abort();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(unhandled).toEqual([]);
+  });
+
   test("a full outbox throws away the oldest QoS 0 messages if it is told to", async () => {
     const { url } = await serverWith(
       async (talk) => {

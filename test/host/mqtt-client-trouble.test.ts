@@ -295,6 +295,9 @@ describe("what cannot be asked", () => {
     ["a keep alive of 65536 s", { url: "mqtt://localhost", keepAliveSeconds: 65_536 }],
     ["a persistent session without a name", { url: "mqtt://localhost", cleanSession: false }],
     ["a password without a user", { url: "mqtt://localhost", password: "secret" }],
+    ["to come back at once, for ever", { url: "mqtt://localhost", reconnect: { baseMs: 0 } }],
+    ["a user name with U+0000", { url: "mqtt://localhost", username: "a\0" }],
+    ["a client id of 70,000 bytes", { url: "mqtt://localhost", clientId: "x".repeat(70_000) }],
     ["a buffer of 3 bytes", { url: "mqtt://localhost", capacities: { receive: 3 } }],
     [
       "a Will at QoS 3",

@@ -1,6 +1,5 @@
 /** A client for the time of a command: connected before its work, closed after it, whatever happens. */
 
-import { ClosedError, PublishError } from "../client/client-errors.ts";
 import { MqttClient, type MqttClientOptions } from "../client/mqtt-client.ts";
 import { type CliContext, interrupted } from "./command.ts";
 import { ExitCode } from "./exit-code.ts";
@@ -15,17 +14,14 @@ export async function withClient(
   work: (client: MqttClient) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   const client = new MqttClient({ ...options, world: context.world });
-  const stopped = interrupted(context).then(() => ExitCode.Ok);
   const lost = lossOf(client);
   const worked = client.connect().then(() => work(client));
   worked.catch(() => {}); // it may lose the race, and fail only then
+  const stopped = interrupted(context).then(() => ExitCode.Ok);
   try {
     const exitCode = await Promise.race([worked, stopped, lost]);
     await client.close();
     return exitCode;
-  } catch (error) {
-    const isConsequence = error instanceof PublishError || error instanceof ClosedError;
-    throw isConsequence ? await Promise.race([lost.catch((reason) => reason), error]) : error;
   } finally {
     client.abort();
   }
@@ -38,6 +34,6 @@ function lossOf(client: MqttClient): Promise<never> {
       if (reason !== undefined && reconnectInMs === undefined) reject(reason);
     });
   });
-  lost.catch(() => {});
+  lost.catch(() => {}); // it may come after the race
   return lost;
 }

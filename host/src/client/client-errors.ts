@@ -1,5 +1,7 @@
 /** What can happen to a message, a request or a client besides the errors of the connection. */
 
+import { ConnectionError } from "../errors.ts";
+
 /** Why a message was given up. */
 export type PublishFailure =
   /** It was sent and not acknowledged, and it cannot be known any more whether it arrived. */
@@ -47,4 +49,13 @@ export class ClosedError extends Error {
   constructor(problem: string, options?: ErrorOptions) {
     super(problem, options);
   }
+}
+
+/** Why a connection ended that nobody here wanted to end, and no error tells. */
+export function brokerClosed(): ConnectionError {
+  return new ConnectionError(
+    "lost",
+    "The broker closed the connection",
+    "See the broker's log; another client with the same id takes the connection over",
+  );
 }

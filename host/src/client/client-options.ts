@@ -205,7 +205,10 @@ function checkLength(name: string, length: number): void {
 
 const U32_MAX = 0xffffffff;
 
-function checkRanges({ connect, capacities, inflightMax, waitingMax }: ClientSettings): void {
+const DAY_MS = 86_400_000;
+
+function checkRanges(settings: ClientSettings): void {
+  const { connect, capacities, inflightMax, waitingMax, reconnect } = settings;
   checkRange("keepAliveSeconds", connect.keepAliveSeconds, 0, 65_535);
   checkRange("responseTimeoutMs", connect.responseTimeoutMs, 0, U32_MAX);
   checkRange("capacities.receive", capacities.receive, RECEIVE_CAPACITY_MIN, CAPACITY_MAX);
@@ -213,6 +216,11 @@ function checkRanges({ connect, capacities, inflightMax, waitingMax }: ClientSet
   checkRange("capacities.identity", capacities.identity, IDENTITY_CAPACITY_MIN, CAPACITY_MAX);
   checkRange("capacities.incomingCount", capacities.incomingCount, 0, INCOMING_COUNT_MAX);
   checkRange("inflightMax", inflightMax, 1, 65_535);
+  if (reconnect !== undefined) {
+    checkRange("reconnect.baseMs", reconnect.baseMs, 1, DAY_MS);
+    checkRange("reconnect.maxMs", reconnect.maxMs, 1, DAY_MS);
+    checkRange("reconnect.stableMs", reconnect.stableMs, 0, DAY_MS);
+  }
   checkRange("waitingMax", waitingMax, 0, U32_MAX);
 }
 

@@ -85,7 +85,6 @@ export class Driver<Exports extends CoreExports = CoreExports> {
     if (connection === undefined) return;
     this.#run(connection);
     this.#feedRest(connection);
-    if (connection.rest === undefined && !this.#isHolding()) connection.transport?.resume();
   }
 
   /** Says farewell, sends DISCONNECT and closes; `ended` follows. Throws a CoreError when not connected. */
@@ -145,6 +144,7 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   /** The Network Connection is over. */
   closed(connection: Connection, reason: ConnectionError | undefined): void {
     if (connection !== this.#connection) return;
+    this.#takeHeld(connection);
     this.#forget();
     this.#handlers.ended(connection.reason ?? reason);
   }
@@ -191,11 +191,7 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   /** Asks until there are no more events, or the connection is over. */
   #report(connection: Connection | undefined, verb: "poll" | "tick"): void {
-    while (connection === this.#connection) {
-      if (verb === "poll" && this.#isHolding()) {
-        connection?.transport?.pause(); // its end must not come before what it has brought is taken
-        return;
-      }
+    while (connection === this.#connection && !(verb === "poll" && this.#isHolding())) {
       const event = this.session[verb](this.#world.nowMs());
       if (event === Event.None) return;
       if (event < 0) {
@@ -211,7 +207,16 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   /** True while a connection that stands is paused. */
   #isHolding(): boolean {
-    return this.#isPaused && this.session.state === ConnectionState.Connected;
+    if (!this.#isPaused || this.#connection?.isOver !== false) return false;
+    return this.session.state === ConnectionState.Connected;
+  }
+
+  /** What has come before the end of the connection counts, paused or not. */
+  #takeHeld(connection: Connection): void {
+    if (!this.#isHolding()) return;
+    connection.isOver = true;
+    this.#run(connection);
+    this.#feedRest(connection);
   }
 
   /** A server that does not answer will not answer a FIN either. */
@@ -267,6 +272,8 @@ class Connection {
   reason: EndReason;
   /** The transport takes no more bytes for now. */
   isBlocked = false;
+  /** The transport has closed. */
+  isOver = false;
   /** What arrived and does not fit. The transport is paused meanwhile. */
   rest: Uint8Array | undefined;
   readonly #driver: Driver;

@@ -13,7 +13,7 @@ import {
 } from "../core/session.ts";
 import { ConnectionError, ProtocolError, type RefusedError, UsageError } from "../errors.ts";
 import type { Timer } from "../world.ts";
-import { ClosedError, type PublishError } from "./client-errors.ts";
+import { brokerClosed, ClosedError, type PublishError } from "./client-errors.ts";
 import {
   type ClientSettings,
   checkRange,
@@ -58,6 +58,7 @@ export interface MqttClientEvents {
   connected: [info: ConnectedInfo];
   /** A connection is over, or an attempt to make it again has failed. */
   disconnected: [info: DisconnectedInfo];
+  /** A message has come. A listener holds nobody up, however slow it is: `messages()` does. */
   message: [message: IncomingMessage];
   skipped: [message: SkippedMessage];
   /** A message was given up after it had been taken; its `publish()` is rejected with the same error. */
@@ -418,13 +419,7 @@ export class MqttClient extends EventEmitter<MqttClientEvents> {
 
   /** Why the connection ended, in words for whoever listens. */
   #explain(reason: EndReason): Exclude<EndReason, undefined> {
-    if (reason === undefined) {
-      return new ConnectionError(
-        "lost",
-        "The broker closed the connection",
-        "See the broker's log; another client with the same id takes the connection over",
-      );
-    }
+    if (reason === undefined) return brokerClosed();
     const isLate = reason instanceof ProtocolError && reason.status === Status.ResponseTimeout;
     if (!isLate || !this.#isFull()) return reason;
     return new ConnectionError(

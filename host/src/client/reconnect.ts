@@ -18,6 +18,9 @@ export const RECONNECT_POLICY: ReconnectPolicy = {
   stableMs: 30_000,
 };
 
+/** After so many doublings a millisecond has become 24 days. */
+const DOUBLING_COUNT_MAX = 31;
+
 /**
  * Full jitter: anywhere between nothing and a bound, which doubles with each attempt (0 for the first) up to `maxMs`.
  * So clients that lost their server at one moment do not come back at one moment.
@@ -27,7 +30,7 @@ export function reconnectDelayMs(
   random: () => number,
   { baseMs, maxMs }: Pick<ReconnectPolicy, "baseMs" | "maxMs">,
 ): number {
-  const boundMs = Math.min(maxMs, baseMs * 2 ** attempt);
+  const boundMs = Math.min(maxMs, baseMs * 2 ** Math.min(attempt, DOUBLING_COUNT_MAX));
   return Math.floor(random() * boundMs);
 }
 

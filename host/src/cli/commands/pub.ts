@@ -57,9 +57,7 @@ export function registerPub(program: Command, context: CliContext): void {
     .addOption(retainOption())
     .option("--repeat <count>", "publish the message so many times (default: 1)")
     .option("--repeat-delay <seconds>", "wait so long in between (default: 0)");
-  addConnectionOptions(command)
-    .addHelpText("after", EXAMPLES)
-    .action(action(context, pub));
+  addConnectionOptions(command).addHelpText("after", EXAMPLES).action(action(context, pub));
 }
 
 const EXAMPLES = `

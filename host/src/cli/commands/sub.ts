@@ -58,7 +58,12 @@ export function registerSub(program: Command, context: CliContext): void {
   const command = program
     .command("sub")
     .description("Print messages as they come, until Ctrl-C.")
-    .option("-t, --topic <filter>", "what to subscribe to, repeatable (or the path of --url)", collect, [])
+    .option(
+      "-t, --topic <filter>",
+      "what to subscribe to, repeatable (or the path of --url)",
+      collect,
+      [],
+    )
     .addOption(qosOption())
     .addOption(sessionOption())
     .option("-v, --verbose", "print topic and payload")
@@ -161,7 +166,9 @@ function isGranted(granted: readonly GrantedSubscription[], output: Output): boo
 function tellTrouble(client: MqttClient, output: Output): void {
   client.on("disconnected", ({ reason, reconnectInMs }) => {
     if (reason === undefined || reconnectInMs === undefined) return;
-    output.warn(`${printable(reason.message)}; next attempt in ${Math.ceil(reconnectInMs / 1000)} s`);
+    output.warn(
+      `${printable(reason.message)}; next attempt in ${Math.ceil(reconnectInMs / 1000)} s`,
+    );
   });
   client.on("connected", () => output.note("Connected again."));
   client.on("unsubscribed", (topicFilter) => {
