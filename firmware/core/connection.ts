@@ -1,14 +1,25 @@
 /** CONNECT, CONNACK and DISCONNECT; the only writer of the connection state. */
 
 import { ConnectionState, Event, Status } from "./abi";
-import { Client } from "./client";
-import { describePacket, forgetEvent } from "./event";
+import { Client, isClient } from "./client";
+import { describePacket } from "./event";
 import { CLEAN_SESSION, isConnectable, queueConnect } from "./identity";
-import { compact, lengthOf, markFree, openWindow, reserveControl, rewind } from "./outbox";
-import { DUP, PacketType, packetType } from "./packet-type";
+import { compact, insertPacket, markFree, openWindow, rewind } from "./outbox";
+import { DUP, FirstByte, PacketType, packetType } from "./packet-type";
+import { packetEnd } from "./remaining-length";
+import { clear } from "./wire";
 
 /** A keep alive is a Two Byte Integer of seconds (3.1.2.10). */
 const KEEP_ALIVE_SECONDS_MAX: u32 = 65535;
+
+/** How far the report of a lost session is, between CONNACK without Session Present and Connected. */
+enum LossStep {
+  None = 0,
+  /** The next message that is in doubt must be found. */
+  Searching = 1,
+  /** The packet at the window was reported as Dropped. */
+  Reported = 2,
+}
 
 export function connect(
   client: Client,
@@ -17,43 +28,47 @@ export function connect(
   responseTimeoutMs: u32,
   nowMs: u32,
 ): Status {
+  if (!isClient(client)) return Status.NotAClient;
   if (client.state !== <u8>ConnectionState.Disconnected) return Status.WrongState; // [MQTT-3.1.0-2]
   if (keepAliveSeconds > KEEP_ALIVE_SECONDS_MAX) return Status.InvalidArgument;
   if (!isConnectable(client, cleanSession)) return Status.InvalidArgument;
 
-  client.connectFlags = <u8>(
-    ((<u32>client.connectFlags & ~CLEAN_SESSION) | (cleanSession ? CLEAN_SESSION : 0))
-  );
+  client.receiveEnd = client.receiveStart; // what came before is of no connection
   client.keepAliveMs = keepAliveSeconds * 1000;
   client.responseTimeoutMs = responseTimeoutMs;
-  client.connectAtMs = nowMs;
+  client.requestCount = 1;
+  client.requestAtMs = nowMs;
   client.sentAtMs = nowMs;
   client.state = <u8>ConnectionState.Connecting;
-  client.receiveEnd = client.receiveStart; // what came before is of no connection
-  queueConnect(client, keepAliveSeconds);
+  queueConnect(client, cleanSession, keepAliveSeconds);
   return Status.Ok;
 }
 
 /** CONNACK (3.2): `flags` and `returnCode` are its two bytes. */
 export function acceptConnack(client: Client, flags: u32, returnCode: u32): i32 {
-  const isConnecting = client.state === <u8>ConnectionState.Connecting;
-  if (!isConnecting || client.connectLength > 0) return Status.ProtocolViolation;
-  if (flags > 1) return Status.ProtocolViolation; // [sec-3.2.2.1]
-  const sessionPresent = flags === 1;
-  if (sessionPresent && returnCode !== 0) return Status.ProtocolViolation; // [MQTT-3.2.2-4]
+  const flagsMax: u32 = isClean(client) || returnCode !== 0 ? 0 : 1; // [MQTT-3.2.2-1] [MQTT-3.2.2-4] [sec-3.2.2.1]
+  if (client.connectLength > 0 || flags > flagsMax) return Status.ProtocolViolation;
   if (returnCode !== 0) {
     client.state = <u8>ConnectionState.Closed; // [MQTT-3.2.2-5] [sec-3.2.2.3]
     client.eventValue = returnCode;
     return Event.Refused;
   }
-  if (sessionPresent && <u32>client.connectFlags & CLEAN_SESSION) return Status.ProtocolViolation; // [MQTT-3.2.2-1]
-  client.sessionPresent = sessionPresent;
-  if (sessionPresent && !client.isStateStale) return becomeConnected(client);
+  client.requestCount = 0;
+  client.sessionPresent = <u8>flags;
+  if (flags !== 0 && !client.isStateStale) return becomeConnected(client);
 
   client.incomingCount = 0; // [MQTT-3.1.2-6] [MQTT-3.2.2-3]
   client.isStateStale = true;
-  client.isLosingSession = true;
+  client.lossStep = <u8>LossStep.Searching;
   return loseSession(client);
+}
+
+export function isLosingSession(client: Client): bool {
+  return client.lossStep !== <u8>LossStep.None;
+}
+
+function isClean(client: Client): bool {
+  return (<u32>client.connectFlags & CLEAN_SESSION) !== 0;
 }
 
 /**
@@ -61,39 +76,44 @@ export function acceptConnack(client: Client, flags: u32, returnCode: u32): i32 
  * place of the report meanwhile; nothing goes before it is back at the front.
  */
 export function loseSession(client: Client): i32 {
-  if (client.isDropping) stepOverDropped(client);
+  // The embedder has let a reported message go.
+  if (client.lossStep === <u8>LossStep.Reported) markFree(client.outboxWindow);
+  client.lossStep = <u8>LossStep.Searching;
   while (client.outboxWindow < client.outboxEnd) {
-    const at = client.outboxAt + client.outboxWindow;
+    const at = client.outboxWindow;
     const firstByte: u32 = load<u8>(at);
-    const isPublish = packetType(firstByte) === PacketType.Publish;
-    if (packetType(firstByte) === PacketType.Pubrel || (isPublish && (firstByte & DUP) !== 0)) {
-      client.isDropping = true;
+    const isAgain = packetType(firstByte) === PacketType.Publish && (firstByte & DUP) !== 0;
+    if (isAgain || firstByte === FirstByte.Pubrel) {
+      client.lossStep = <u8>LossStep.Reported;
       describePacket(client, at);
       return Event.Dropped;
     }
-    client.outboxWindow += lengthOf(at);
+    client.outboxWindow = packetEnd(at);
   }
   client.outboxWindow = client.outboxStart;
   compact(client);
-  client.isLosingSession = false;
+  client.lossStep = <u8>LossStep.None;
   return becomeConnected(client);
 }
 
 /** Takes back the Dropped message as a new one: without DUP, its identifier is free in the new session. */
 export function requeue(client: Client): Status {
-  const at = client.outboxAt + client.outboxWindow;
-  if (!client.isDropping) return Status.WrongState;
+  if (!isClient(client)) return Status.NotAClient;
+  if (client.lossStep !== <u8>LossStep.Reported) return Status.WrongState;
+  const at = client.outboxWindow;
   const firstByte: u32 = load<u8>(at);
   if (packetType(firstByte) !== PacketType.Publish) return Status.WrongState;
   store<u8>(at, <u8>(firstByte & ~DUP)); // [MQTT-4.3.2-1]
-  client.isDropping = false;
+  client.lossStep = <u8>LossStep.Searching;
   client.requeuedCount++;
   return Status.Ok;
 }
 
-export function disconnect(client: Client): Status {
+/** The time is for application modules, which say farewell first. */
+export function disconnect(client: Client, _nowMs: u32): Status {
+  if (!isClient(client)) return Status.NotAClient;
   if (client.state !== <u8>ConnectionState.Connected) return Status.WrongState;
-  if (reserveControl(client, PacketType.Disconnect, 0) === 0) return Status.BufferFull;
+  if (insertPacket(client, FirstByte.Disconnect, 0) === 0) return Status.BufferFull;
   client.state = <u8>ConnectionState.Disconnecting; // the window opens no more [MQTT-3.14.4-2]
   return Status.Ok;
 }
@@ -102,39 +122,24 @@ export function disconnect(client: Client): Status {
 export function fail(client: Client, status: i32): i32 {
   client.state = <u8>ConnectionState.Closed; // [MQTT-4.8.0-1]
   client.failure = <i8>status;
-  forgetEvent(client);
   return status;
 }
 
-export function connectionLost(client: Client): void {
-  client.state = <u8>ConnectionState.Disconnected;
-  client.failure = 0;
-  client.connectLength = 0;
-  client.receiveStart = 0;
-  client.receiveEnd = 0;
-  client.eventLength = 0;
-  client.skipStep = 0;
-  client.isPingPending = false;
-  client.requestCount = 0;
-  client.isLosingSession = false;
-  client.isDropping = false;
-  forgetEvent(client);
+export function connectionLost(client: Client): Status {
+  if (!isClient(client)) return Status.NotAClient;
+  const from: u32 = offsetof<Client>("state");
+  const end: u32 = offsetof<Client>("inflightMax");
+  clear(changetype<usize>(client) + from, end - from);
+  client.receiveStart = client.receiveAt;
+  client.receiveEnd = client.receiveAt;
   rewind(client);
+  return Status.Ok;
 }
 
 function becomeConnected(client: Client): i32 {
   client.state = <u8>ConnectionState.Connected;
-  client.isStateStale = (<u32>client.connectFlags & CLEAN_SESSION) !== 0;
-  forgetEvent(client);
-  client.eventValue = client.sessionPresent ? 1 : 0;
+  client.isStateStale = isClean(client);
+  client.eventValue = client.sessionPresent;
   openWindow(client);
   return Event.Connected;
-}
-
-/** The embedder has let a reported message go. */
-function stepOverDropped(client: Client): void {
-  const at = client.outboxAt + client.outboxWindow;
-  client.outboxWindow += lengthOf(at);
-  client.isDropping = false;
-  markFree(at);
 }

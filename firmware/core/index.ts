@@ -1,20 +1,24 @@
 /** Every export of core.wasm. docs/abi.md says what each is for and when to call it. */
 
-import { ABI_VERSION, ConnectionState, Counter, NEVER_MS, Status, WhenFull } from "./abi";
-import { Client, clientAt } from "./client";
+import { ABI_VERSION, Counter, Status, WhenFull } from "./abi";
+import { Client, initClient, isClient } from "./client";
 import * as connection from "./connection";
 import * as event from "./event";
-import * as identity from "./identity";
-import * as inbound from "./inbound";
-import * as keepAlive from "./keep-alive";
+import { Field, setField } from "./identity";
 import { HEAP_BASE } from "./memory";
-import * as outbox from "./outbox";
-import { PacketType } from "./packet-type";
-import * as publishing from "./publish";
+import { openWindow } from "./outbox";
+import { FirstByte } from "./packet-type";
 import { request } from "./subscribe";
 
-export { clientInit, clientSize } from "./client";
+export { clientSize } from "./client";
+export { connect, connectionLost, disconnect, requeue } from "./connection";
+export { clearCredentials, clearWill, setWill } from "./identity";
+export { poll, receiveAt, received, receiveRoom } from "./inbound";
+export { nextDeadlineMs, tick } from "./keep-alive";
 export { memoryGrown } from "./memory";
+export { transmitRoom } from "./outbox";
+export { publish } from "./publish";
+export { transmitAt, transmitLength, transmitted } from "./transmit";
 
 /** Read by WAMR, which gives an instance so many bytes and no more. */
 export { HEAP_BASE as __heap_base };
@@ -28,221 +32,75 @@ export function abiVersion(): u32 {
   return ABI_VERSION;
 }
 
-export function setLimits(at: usize, inflightMax: u32, whenFull: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
+export function clientInit(
+  client: Client,
+  receiveCapacity: u32,
+  transmitCapacity: u32,
+  identityCapacity: u32,
+  incomingCount: u32,
+): Status {
+  const status = initClient(
+    client,
+    receiveCapacity,
+    transmitCapacity,
+    identityCapacity,
+    incomingCount,
+  );
+  return status === Status.Ok ? connection.connectionLost(client) : status; // puts the buffers in order
+}
+
+export function setLimits(client: Client, inflightMax: u32, whenFull: u32): Status {
+  if (!isClient(client)) return Status.NotAClient;
   if (inflightMax === 0 || inflightMax > PACKET_ID_MAX) return Status.InvalidArgument;
   if (whenFull > <u32>WhenFull.DropOldestQos0) return Status.InvalidArgument;
   client.inflightMax = <u16>inflightMax;
   client.whenFull = <u8>whenFull;
-  outbox.openWindow(client);
+  openWindow(client);
   return Status.Ok;
 }
 
-export function setNextPacketId(at: usize, packetId: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
+export function setNextPacketId(client: Client, packetId: u32): Status {
+  if (!isClient(client)) return Status.NotAClient;
   if (packetId === 0 || packetId > PACKET_ID_MAX) return Status.InvalidArgument;
   client.nextPacketId = <u16>packetId;
   client.freeIdCount = 0;
   return Status.Ok;
 }
 
-export function setClientId(at: usize, textAt: usize, length: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
-  return isConnecting(client) ? Status.WrongState : identity.setClientId(client, textAt, length);
+export function setClientId(client: Client, textAt: usize, length: u32): Status {
+  return setField(client, Field.ClientId, textAt, length);
 }
 
-export function setWill(
-  at: usize,
-  topicAt: usize,
-  topicLength: u32,
-  payloadAt: usize,
-  payloadLength: u32,
-  flags: u32,
-): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
-  if (isConnecting(client)) return Status.WrongState;
-  return identity.setWill(client, topicAt, topicLength, payloadAt, payloadLength, flags);
+export function setUserName(client: Client, textAt: usize, length: u32): Status {
+  return setField(client, Field.UserName, textAt, length);
 }
 
-export function clearWill(at: usize): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
-  if (isConnecting(client)) return Status.WrongState;
-  identity.clearWill(client);
-  return Status.Ok;
+export function setPassword(client: Client, bytesAt: usize, length: u32): Status {
+  return setField(client, Field.Password, bytesAt, length);
 }
 
-export function setUserName(at: usize, textAt: usize, length: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
-  return isConnecting(client) ? Status.WrongState : identity.setUserName(client, textAt, length);
+export function subscribe(client: Client, filtersAt: usize, filtersLength: u32, nowMs: u32): i32 {
+  return request(client, FirstByte.Subscribe, filtersAt, filtersLength, nowMs);
 }
 
-export function setPassword(at: usize, bytesAt: usize, length: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
-  return isConnecting(client) ? Status.WrongState : identity.setPassword(client, bytesAt, length);
+export function unsubscribe(client: Client, filtersAt: usize, filtersLength: u32, nowMs: u32): i32 {
+  return request(client, FirstByte.Unsubscribe, filtersAt, filtersLength, nowMs);
 }
 
-export function clearCredentials(at: usize): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
-  if (isConnecting(client)) return Status.WrongState;
-  identity.clearCredentials(client);
-  return Status.Ok;
-}
-
-export function connect(
-  at: usize,
-  cleanSession: u32,
-  keepAliveSeconds: u32,
-  responseTimeoutMs: u32,
-  nowMs: u32,
-): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
-  return connection.connect(client, cleanSession !== 0, keepAliveSeconds, responseTimeoutMs, nowMs);
-}
-
-export function connectionLost(at: usize): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
-  connection.connectionLost(client);
-  return Status.Ok;
-}
-
-/** The time is for application modules, which say farewell first. */
-export function disconnect(at: usize, _nowMs: u32): i32 {
-  const client = clientAt(at);
-  return client === null ? Status.NotAClient : connection.disconnect(client);
-}
-
-export function connectionState(at: usize): i32 {
-  const client = clientAt(at);
-  return client === null ? Status.NotAClient : <i32>client.state;
-}
-
-export function receiveAt(at: usize): usize {
-  const client = clientAt(at);
-  return client === null ? 0 : inbound.receiveAt(client);
-}
-
-export function receiveRoom(at: usize): u32 {
-  const client = clientAt(at);
-  return client === null ? 0 : inbound.receiveRoom(client);
-}
-
-export function received(at: usize, length: u32): i32 {
-  const client = clientAt(at);
-  return client === null ? Status.NotAClient : inbound.received(client, length);
-}
-
-/** The time is for application modules, whose `poll` may publish. */
-export function poll(at: usize, _nowMs: u32): i32 {
-  const client = clientAt(at);
-  return client === null ? Status.NotAClient : inbound.poll(client);
+export function connectionState(client: Client): i32 {
+  return isClient(client) ? <i32>client.state : Status.NotAClient;
 }
 
 /** Where the last event is described, as EventField lays it out; the same for the life of the record. */
-export function eventAt(at: usize): usize {
-  const client = clientAt(at);
-  return client === null ? 0 : event.eventAt(client);
+export function eventAt(client: Client): usize {
+  return isClient(client) ? event.eventAt(client) : 0;
 }
 
-export function transmitAt(at: usize): usize {
-  const client = clientAt(at);
-  if (client === null) return 0;
-  return isConnecting(client) ? client.connectAt : client.outboxAt + client.outboxSent;
+export function inflightCount(client: Client): u32 {
+  return isClient(client) ? client.inflightCount : 0;
 }
 
-export function transmitLength(at: usize): u32 {
-  const client = clientAt(at);
-  return client === null ? 0 : lengthToTransmit(client);
-}
-
-export function transmitted(at: usize, length: u32, nowMs: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
-  if (length > lengthToTransmit(client)) return Status.InvalidArgument;
-  if (length === 0) return Status.Ok;
-  client.sentAtMs = nowMs;
-  if (isConnecting(client)) {
-    client.connectAt += length;
-    client.connectLength -= length;
-  } else {
-    outbox.advanceSent(client, length);
-  }
-  return Status.Ok;
-}
-
-export function publish(
-  at: usize,
-  topicAt: usize,
-  topicLength: u32,
-  payloadAt: usize,
-  payloadLength: u32,
-  flags: u32,
-): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
-  return publishing.publish(client, topicAt, topicLength, payloadAt, payloadLength, flags);
-}
-
-export function subscribe(at: usize, filtersAt: usize, filtersLength: u32, nowMs: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
-  return request(client, PacketType.Subscribe, filtersAt, filtersLength, nowMs);
-}
-
-export function unsubscribe(at: usize, filtersAt: usize, filtersLength: u32, nowMs: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
-  return request(client, PacketType.Unsubscribe, filtersAt, filtersLength, nowMs);
-}
-
-export function requeue(at: usize): i32 {
-  const client = clientAt(at);
-  return client === null ? Status.NotAClient : connection.requeue(client);
-}
-
-export function inflightCount(at: usize): u32 {
-  const client = clientAt(at);
-  return client === null ? 0 : client.inflightCount;
-}
-
-export function transmitRoom(at: usize): u32 {
-  const client = clientAt(at);
-  return client === null ? 0 : outbox.messageRoom(client);
-}
-
-export function counter(at: usize, which: u32): u32 {
-  const client = clientAt(at);
-  if (client === null || which > <u32>Counter.Requeued) return 0;
-  return load<u32>(at + which * 4, offsetof<Client>("refusedCount"));
-}
-
-export function tick(at: usize, nowMs: u32): i32 {
-  const client = clientAt(at);
-  return client === null ? Status.NotAClient : keepAlive.tick(client, nowMs);
-}
-
-export function nextDeadlineMs(at: usize, nowMs: u32): u32 {
-  const client = clientAt(at);
-  return client === null ? NEVER_MS : keepAlive.nextDeadlineMs(client, nowMs);
-}
-
-function isConnecting(client: Client): bool {
-  return client.state === <u8>ConnectionState.Connecting;
-}
-
-function lengthToTransmit(client: Client): u32 {
-  if (isConnecting(client)) return client.connectLength;
-  const mayGo =
-    client.state === <u8>ConnectionState.Connected ||
-    client.state === <u8>ConnectionState.Disconnecting;
-  return mayGo ? client.outboxWindow - client.outboxSent : 0;
+export function counter(client: Client, which: u32): u32 {
+  if (!isClient(client) || which > <u32>Counter.Requeued) return 0;
+  return load<u32>(changetype<usize>(client) + which * 4, offsetof<Client>("refusedCount"));
 }

@@ -1,21 +1,21 @@
 /** Outgoing messages (3.3, 4.3). */
 
-import { CONTROL_RESERVE_LENGTH, Status, WhenFull } from "./abi";
-import { Client } from "./client";
+import { Status, WhenFull } from "./abi";
+import { Client, isClient } from "./client";
+import { isLosingSession } from "./connection";
 import { variableHeaderLength } from "./event";
-import { isInMemory } from "./memory";
+import { checkMessage } from "./message";
 import {
+  appendPacket,
   discardOldestQos0,
-  fitsEmptyOutbox,
+  hasPacketId,
   hasRoom,
   openWindow,
-  packetSize,
-  reserveMessage,
+  roomNeeded,
   takePacketId,
 } from "./outbox";
-import { isMessageFlags, publishFirstByte, qosOf } from "./packet-type";
-import { isTopicName } from "./topic";
-import { copyDown, storeField, storeU16 } from "./wire";
+import { publishFirstByte, qosOf } from "./packet-type";
+import { copy, storeField, storeU16 } from "./wire";
 
 /** Queues a message. Returns its Packet Identifier, 0 at QoS 0, or a Status. */
 export function publish(
@@ -26,31 +26,28 @@ export function publish(
   payloadLength: u32,
   flags: u32,
 ): i32 {
-  if (!isMessageFlags(flags)) return Status.InvalidArgument; // [MQTT-3.3.1-4]
-  if (!isInMemory(topicAt, topicLength) || !isInMemory(payloadAt, payloadLength)) {
-    return Status.InvalidArgument;
-  }
-  if (!isTopicName(topicAt, topicLength)) return Status.InvalidText; // [MQTT-3.3.2-1]
+  if (!isClient(client)) return Status.NotAClient;
+  const status = checkMessage(topicAt, topicLength, payloadAt, payloadLength, flags); // [MQTT-3.3.1-4] [MQTT-3.3.2-1]
+  if (status !== Status.Ok) return status;
   if (payloadLength > client.outboxCapacity) return Status.TooLarge;
   const firstByte = publishFirstByte(flags); // [MQTT-4.3.1-1] [MQTT-4.3.2-1]
   const remainingLength: u32 = variableHeaderLength(firstByte, topicLength) + payloadLength;
-  const size = packetSize(remainingLength);
-  if (!fitsEmptyOutbox(client, size)) return Status.TooLarge;
+  const needed = roomNeeded(remainingLength);
+  if (needed > client.outboxCapacity) return Status.TooLarge;
 
-  const hasPacketId = qosOf(firstByte) > 0; // [MQTT-2.3.1-5]
-  const isPossible = makeRoom(client, size + CONTROL_RESERVE_LENGTH);
-  const packetId: u32 = isPossible && hasPacketId ? takePacketId(client) : 0;
-  if (!isPossible || (hasPacketId && packetId === 0)) {
+  const needsPacketId = qosOf(firstByte) > 0; // [MQTT-2.3.1-5]
+  if ((needsPacketId && !hasPacketId(client)) || !makeRoom(client, needed)) {
     client.refusedCount++;
     return Status.BufferFull;
   }
-  const body = reserveMessage(client, firstByte, remainingLength);
-  let at = storeField(body, topicAt, topicLength);
-  if (hasPacketId) {
+  let packetId: u32 = 0;
+  let at = storeField(appendPacket(client, firstByte, remainingLength), topicAt, topicLength);
+  if (needsPacketId) {
+    packetId = takePacketId(client);
     storeU16(at, packetId);
     at += 2;
   }
-  copyDown(at, payloadAt, payloadLength);
+  copy(at, payloadAt, payloadLength);
   openWindow(client);
   return <i32>packetId;
 }
@@ -58,6 +55,6 @@ export function publish(
 /** While a session is being lost nothing is discarded: its messages are on their way to the embedder. */
 function makeRoom(client: Client, length: u32): bool {
   if (hasRoom(client, length)) return true;
-  const mayDiscard = client.whenFull === <u8>WhenFull.DropOldestQos0 && !client.isLosingSession;
+  const mayDiscard = client.whenFull === <u8>WhenFull.DropOldestQos0 && !isLosingSession(client);
   return mayDiscard && discardOldestQos0(client, length);
 }

@@ -5,37 +5,43 @@ import { Status } from "./abi";
 /** A Remaining Length has at most this many bytes. */
 const LENGTH_BYTES_MAX: u32 = 4;
 
-/** How many bytes the length at `at` takes, 0 if some are missing, or a Status. */
-export function remainingLengthBytes(at: usize, available: u32): i32 {
+/** Bytes of the packet at `at` with its fixed header; 0 if some of that are missing, or a Status. */
+export function packetLength(at: usize, available: u32): i32 {
+  let remainingLength: u32 = 0;
   for (let index: u32 = 0; index < LENGTH_BYTES_MAX; index++) {
-    if (index === available) return 0;
-    if (load<u8>(at + index) < 0x80) return <i32>index + 1;
+    if (index + 1 >= available) return 0;
+    const byte: u32 = load<u8>(at + index, 1);
+    remainingLength |= (byte & 0x7f) << (index * 7);
+    if (byte < 0x80) return <i32>(2 + index + remainingLength);
   }
   return Status.MalformedPacket; // [sec-2.2.3]
 }
 
-/** The value of a length of `byteCount` bytes. */
-export function loadRemainingLength(at: usize, byteCount: u32): u32 {
-  let value: u32 = 0;
-  for (let index: u32 = 0; index < byteCount; index++) {
-    value |= (<u32>load<u8>(at + index) & 0x7f) << (index * 7);
-  }
-  return value;
+/** The address behind a packet that is known to be whole. */
+export function packetEnd(at: usize): usize {
+  return at + packetLength(at, 1 + LENGTH_BYTES_MAX);
 }
 
-export function remainingLengthSize(value: u32): u32 {
-  if (value < 0x80) return 1;
-  if (value < 0x4000) return 2;
-  return value < 0x200000 ? 3 : 4;
+/** The address of what follows the fixed header of the packet at `at`, which is known to be whole. */
+export function bodyOf(at: usize): usize {
+  let end = at + 1;
+  while (load<u8>(end) >= 0x80) end++;
+  return end + 1;
 }
 
-/** Writes a length; returns the address behind it. */
-export function storeRemainingLength(at: usize, value: u32): usize {
-  let rest = value;
-  let end = at;
-  while (rest >= 0x80) {
+/** Bytes of a packet with `remainingLength` bytes behind its fixed header. */
+export function packetSize(remainingLength: u32): u32 {
+  const bitCount: u32 = 32 - clz(remainingLength | 1);
+  return 1 + (bitCount + 6) / 7 + remainingLength;
+}
+
+/** Writes a fixed header; returns the address of the body. */
+export function storeFixedHeader(at: usize, firstByte: u32, remainingLength: u32): usize {
+  store<u8>(at, <u8>firstByte);
+  let end = at + 1;
+  let rest = remainingLength;
+  for (; rest >= 0x80; rest >>= 7) {
     store<u8>(end, <u8>(rest | 0x80));
-    rest >>= 7;
     end++;
   }
   store<u8>(end, <u8>rest);

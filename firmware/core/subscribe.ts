@@ -1,20 +1,12 @@
 /** SUBSCRIBE and UNSUBSCRIBE (3.8, 3.10). They stay in the outbox until they are answered. */
 
-import { CONTROL_RESERVE_LENGTH, ConnectionState, Status } from "./abi";
-import { Client } from "./client";
+import { ConnectionState, Status } from "./abi";
+import { Client, isClient } from "./client";
 import { isInMemory } from "./memory";
-import {
-  bodyOf,
-  fitsEmptyOutbox,
-  hasRoom,
-  lengthOf,
-  packetSize,
-  reserveControl,
-  takePacketId,
-} from "./outbox";
-import { PacketType } from "./packet-type";
-import { isTopicFilter } from "./topic";
-import { copyDown, loadU16, storeU16 } from "./wire";
+import { hasPacketId, hasRoom, insertPacket, roomNeeded, takePacketId } from "./outbox";
+import { FirstByte } from "./packet-type";
+import { isTopicFilter } from "./text";
+import { copy, loadU16, storeU16 } from "./wire";
 
 /** Bytes of a SUBACK before its codes, with the longest Remaining Length (3.9). */
 const SUBACK_HEADER_LENGTH: u32 = 7;
@@ -25,54 +17,47 @@ const SUBACK_HEADER_LENGTH: u32 = 7;
  */
 export function request(
   client: Client,
-  type: PacketType,
+  firstByte: FirstByte,
   filtersAt: usize,
   filtersLength: u32,
   nowMs: u32,
 ): i32 {
+  if (!isClient(client)) return Status.NotAClient;
   if (client.state !== <u8>ConnectionState.Connected) return Status.WrongState;
   if (!isInMemory(filtersAt, filtersLength)) return Status.InvalidArgument;
-  const status = checkFilters(client, type, filtersAt, filtersLength);
+  const status = checkFilters(client, firstByte, filtersAt, filtersLength);
   if (status !== Status.Ok) return status;
   const remainingLength: u32 = 2 + filtersLength;
-  const size = packetSize(remainingLength);
-  if (!fitsEmptyOutbox(client, size)) return Status.TooLarge;
-  if (!hasRoom(client, size + CONTROL_RESERVE_LENGTH)) return Status.BufferFull;
+  const needed = roomNeeded(remainingLength);
+  if (needed > client.outboxCapacity) return Status.TooLarge;
+  if (!hasPacketId(client) || !hasRoom(client, needed)) return Status.BufferFull;
   const packetId = takePacketId(client);
-  if (packetId === 0) return Status.BufferFull;
-
-  const body = reserveControl(client, type, remainingLength);
+  const body = insertPacket(client, firstByte, remainingLength);
   storeU16(body, packetId);
-  copyDown(body + 2, filtersAt, filtersLength);
+  copy(body + 2, filtersAt, filtersLength);
   client.requestAtMs = nowMs;
   client.requestCount++;
   return <i32>packetId;
 }
 
-/** How many filters the SUBSCRIBE at `at` has. */
-export function filterCountOf(at: usize): u32 {
-  const end = at + lengthOf(at);
-  let count: u32 = 0;
-  for (let filter = bodyOf(at) + 2; filter < end; filter += 3 + loadU16(filter)) count++;
-  return count;
-}
-
 function checkFilters(
   client: Client,
-  type: PacketType,
+  firstByte: FirstByte,
   filtersAt: usize,
   filtersLength: u32,
 ): Status {
-  const qosLength: u32 = type === PacketType.Subscribe ? 1 : 0;
-  let done: u32 = 0;
+  const qosLength: u32 = firstByte === FirstByte.Subscribe ? 1 : 0;
+  const end = filtersAt + filtersLength;
+  let at = filtersAt;
   let count: u32 = 0;
-  while (done < filtersLength) {
-    if (filtersLength - done < 2) return Status.InvalidArgument;
-    const length = loadU16(filtersAt + done);
-    if (filtersLength - done < 2 + length + qosLength) return Status.InvalidArgument;
-    if (!isTopicFilter(filtersAt + done + 2, length)) return Status.InvalidText; // [MQTT-3.8.3-1] [MQTT-3.10.3-1]
-    done += 2 + length + qosLength;
-    if (qosLength > 0 && load<u8>(filtersAt + done - 1) > 2) return Status.InvalidArgument; // [MQTT-3-8.3-4]
+  while (at < end) {
+    const left: u32 = <u32>(end - at);
+    if (left < 2) return Status.InvalidArgument;
+    const length = loadU16(at);
+    if (left < 2 + length + qosLength) return Status.InvalidArgument;
+    if (!isTopicFilter(at + 2, length)) return Status.InvalidText; // [MQTT-3.8.3-1] [MQTT-3.10.3-1]
+    at += 2 + length + qosLength;
+    if (qosLength > 0 && load<u8>(at - 1) > 2) return Status.InvalidArgument; // [MQTT-3-8.3-4]
     count++;
   }
   if (count === 0) return Status.InvalidArgument; // [MQTT-3.8.3-3] [MQTT-3.10.3-2]

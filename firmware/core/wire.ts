@@ -16,28 +16,25 @@ export function storeU16(at: usize, value: u32): void {
 /** Writes a length and `length` bytes behind it, as strings and binary data lie (1.5.3). Returns the address behind. */
 export function storeField(at: usize, bytesAt: usize, length: u32): usize {
   storeU16(at, length);
-  copyDown(at + 2, bytesAt, length);
-  return at + 2 + length;
+  return copy(at + 2, bytesAt, length);
 }
 
-/** Copies from the front. The runs may overlap if `to` is below `from`. */
-export function copyDown(to: usize, from: usize, length: u32): void {
-  let done: u32 = 0;
-  for (; done + STEP_LENGTH <= length; done += STEP_LENGTH) {
-    store<u64>(to + done, load<u64>(from + done));
-  }
-  for (; done < length; done++) store<u8>(to + done, load<u8>(from + done));
-}
-
-/** Copies from the back. The runs may overlap if `to` is above `from`. */
-export function copyUp(to: usize, from: usize, length: u32): void {
+/** Copies bytes; the runs may overlap. Returns the address behind the copy. */
+export function copy(to: usize, from: usize, length: u32): usize {
+  const isBackward = to > from;
   let left = length;
-  while (left >= STEP_LENGTH) {
-    left -= STEP_LENGTH;
-    store<u64>(to + left, load<u64>(from + left));
+  for (; left >= STEP_LENGTH; left -= STEP_LENGTH) {
+    const offset: u32 = isBackward ? left - STEP_LENGTH : length - left;
+    store<u64>(to + offset, load<u64>(from + offset));
   }
-  while (left > 0) {
-    left--;
-    store<u8>(to + left, load<u8>(from + left));
+  for (; left > 0; left--) {
+    const offset: u32 = isBackward ? left - 1 : length - left;
+    store<u8>(to + offset, load<u8>(from + offset));
   }
+  return to + length;
+}
+
+/** Sets `length` bytes, a multiple of 8, to 0. */
+export function clear(at: usize, length: u32): void {
+  for (let done: u32 = 0; done < length; done += STEP_LENGTH) store<u64>(at + done, 0);
 }

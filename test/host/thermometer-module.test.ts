@@ -313,6 +313,17 @@ describe("the farewell", () => {
     expect(rig.answerAll()).toMatchObject([{ type: "PUBLISH" }, { type: "SUBSCRIBE" }]);
     expect(rig.wait(1_000)).toBe("ReadingDue");
   });
+
+  test("is the last word, even if the birth still waits for room", () => {
+    const rig = new Rig({ capacities: { transmit: 128 } });
+    rig.session.publish({ topic: "t", payload: "x".repeat(100) });
+    rig.connect();
+    rig.sent();
+    rig.session.disconnect(0);
+    rig.session.poll(0);
+    const said = rig.sent().map((packet) => packet.type === "PUBLISH" && text(packet.payload));
+    expect(said).toEqual(["offline"]);
+  });
 });
 
 describe("telemetry", () => {
@@ -470,6 +481,18 @@ describe("the dead band", () => {
     expect(rig.tick()).toBe("ReadingDue");
     expect(rig.telemetry(20_001)).toContain("20.00");
     expect(rig.reading(20_001)).toBe(0);
+  });
+
+  test("does not stop the clock, which goes on across the wrap of nowMs", () => {
+    const dayMs = 86_400_000;
+    const rig = new Rig({ deadBandMilliCelsius: 1_000, intervalMs: dayMs }).settle();
+    rig.setClock(0);
+    rig.telemetry(0);
+    for (let day = 1; day <= 60; day++) {
+      rig.wait(dayMs);
+      rig.reading(1);
+    }
+    expect(rig.telemetry(5_000)).toContain(`"ts":${60 * dayMs}}`);
   });
 });
 

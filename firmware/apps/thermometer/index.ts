@@ -8,9 +8,10 @@ import {
   QOS_MASK,
   Status,
 } from "../../core/abi";
-import { Client, clientAt } from "../../core/client";
+import { Client, isClient } from "../../core/client";
 import * as identity from "../../core/identity";
 import * as core from "../../core/index";
+import { sooner } from "../../core/keep-alive";
 import { isInMemory } from "../../core/memory";
 import { isMessageFlags } from "../../core/packet-type";
 import { isInterval, obey } from "./commands";
@@ -70,7 +71,7 @@ export function clientSize(
 }
 
 export function clientInit(
-  at: usize,
+  client: Client,
   receiveCapacity: u32,
   transmitCapacity: u32,
   identityCapacity: u32,
@@ -78,32 +79,36 @@ export function clientInit(
 ): i32 {
   const size = clientSize(receiveCapacity, transmitCapacity, identityCapacity, incomingCount);
   if (size < 0) return size;
+  const at = changetype<usize>(client);
   if (at < BLOCK || !isInMemory(at, <u32>size)) return Status.InvalidArgument;
   const status = core.clientInit(
-    at,
+    client,
     receiveCapacity,
     transmitCapacity,
     identityCapacity,
     incomingCount,
   );
-  if (status === Status.Ok) policy.initThermometer(changetype<Client>(at));
+  if (status === Status.Ok) policy.initThermometer(client);
   return status;
 }
 
-export function setClientId(at: usize, textAt: usize, length: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
+export function setClientId(client: Client, textAt: usize, length: u32): i32 {
+  if (!isClient(client)) return Status.NotAClient;
   if (!isInMemory(textAt, length) || !messages.isClientId(textAt, length))
     return Status.InvalidArgument;
   const needed: u32 = 2 + length + messages.willFieldsLength(length);
   if (needed > identity.roomForIdAndWill(client)) return Status.TooLarge;
-  const status = core.setClientId(at, textAt, length);
+  const status = core.setClientId(client, textAt, length);
   return status === Status.Ok ? messages.setOfflineWill(client) : status;
 }
 
-export function configure(at: usize, intervalMs: u32, deadBandMilliCelsius: u32, flags: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
+export function configure(
+  client: Client,
+  intervalMs: u32,
+  deadBandMilliCelsius: u32,
+  flags: u32,
+): i32 {
+  if (!isClient(client)) return Status.NotAClient;
   if (!isInterval(intervalMs) || !isMessageFlags(flags)) return Status.InvalidArgument;
   const thermometer = policy.thermometerOf(client);
   thermometer.intervalMs = intervalMs;
@@ -112,16 +117,14 @@ export function configure(at: usize, intervalMs: u32, deadBandMilliCelsius: u32,
   return Status.Ok;
 }
 
-export function setSequence(at: usize, seq: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
+export function setSequence(client: Client, seq: u32): i32 {
+  if (!isClient(client)) return Status.NotAClient;
   policy.thermometerOf(client).sequence = seq;
   return Status.Ok;
 }
 
-export function setClock(at: usize, unixSeconds: u32, milliseconds: u32, nowMs: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
+export function setClock(client: Client, unixSeconds: u32, milliseconds: u32, nowMs: u32): i32 {
+  if (!isClient(client)) return Status.NotAClient;
   if (milliseconds > 999) return Status.InvalidArgument;
   const thermometer = policy.thermometerOf(client);
   thermometer.unixMs = <u64>unixSeconds * 1000 + milliseconds;
@@ -129,15 +132,14 @@ export function setClock(at: usize, unixSeconds: u32, milliseconds: u32, nowMs: 
   return Status.Ok;
 }
 
-export function poll(at: usize, nowMs: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
+export function poll(client: Client, nowMs: u32): i32 {
+  if (!isClient(client)) return Status.NotAClient;
   const thermometer = policy.thermometerOf(client);
-  let event = core.poll(at, nowMs);
+  let event = core.poll(client, nowMs);
   // Each round takes one message of a lost session back.
   while (event === Event.Dropped && isLostTelemetry(client)) {
-    core.requeue(at);
-    event = core.poll(at, nowMs);
+    core.requeue(client);
+    event = core.poll(client, nowMs);
   }
   if (event === Event.Connected) beginConnection(thermometer, client.eventValue !== 0);
   if (event === Event.Published) sayFarewell(client, thermometer, client.packetId);
@@ -148,20 +150,18 @@ export function poll(at: usize, nowMs: u32): i32 {
   return event;
 }
 
-export function connectionLost(at: usize): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
+export function connectionLost(client: Client): i32 {
+  if (!isClient(client)) return Status.NotAClient;
   const thermometer = policy.thermometerOf(client);
   thermometer.farewellPacketId = 0;
   thermometer.isBirthDue = false;
   thermometer.isSubscriptionDue = false;
-  return core.connectionLost(at);
+  return core.connectionLost(client);
 }
 
 /** Publishes the farewell; DISCONNECT follows when it is acknowledged, or when the server takes too long. */
-export function disconnect(at: usize, nowMs: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
+export function disconnect(client: Client, nowMs: u32): i32 {
+  if (!isClient(client)) return Status.NotAClient;
   const thermometer = policy.thermometerOf(client);
   if (client.state !== <u8>ConnectionState.Connected) return Status.WrongState;
   if (thermometer.farewellPacketId !== 0) return Status.Ok;
@@ -169,40 +169,38 @@ export function disconnect(at: usize, nowMs: u32): i32 {
   if (packetId < 0) return packetId;
   thermometer.farewellPacketId = <u32>packetId;
   thermometer.farewellAtMs = nowMs;
+  thermometer.isBirthDue = false; // nothing may come behind the farewell
+  thermometer.isSubscriptionDue = false;
   return Status.Ok;
 }
 
-export function reading(at: usize, milliCelsius: i32, nowMs: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
+export function reading(client: Client, milliCelsius: i32, nowMs: u32): i32 {
+  if (!isClient(client)) return Status.NotAClient;
   const thermometer = policy.thermometerOf(client);
   thermometer.wasPublished = false;
+  policy.unixMsAt(thermometer, nowMs); // within the dead band, too, so that nowMs may wrap
   if (policy.isWithinDeadBand(thermometer, milliCelsius)) return 0;
   const packetId = messages.publishTelemetry(client, thermometer, milliCelsius, nowMs);
   if (packetId >= 0) policy.markPublished(thermometer, milliCelsius);
   return packetId;
 }
 
-export function readingPublished(at: usize): u32 {
-  const client = clientAt(at);
-  return client !== null && policy.thermometerOf(client).wasPublished ? 1 : 0;
+export function readingPublished(client: Client): u32 {
+  return isClient(client) && policy.thermometerOf(client).wasPublished ? 1 : 0;
 }
 
-export function sequence(at: usize): u32 {
-  const client = clientAt(at);
-  return client === null ? 0 : policy.thermometerOf(client).sequence;
+export function sequence(client: Client): u32 {
+  return isClient(client) ? policy.thermometerOf(client).sequence : 0;
 }
 
-export function intervalMs(at: usize): u32 {
-  const client = clientAt(at);
-  return client === null ? 0 : policy.thermometerOf(client).intervalMs;
+export function intervalMs(client: Client): u32 {
+  return isClient(client) ? policy.thermometerOf(client).intervalMs : 0;
 }
 
-export function tick(at: usize, nowMs: u32): i32 {
-  const client = clientAt(at);
-  if (client === null) return Status.NotAClient;
+export function tick(client: Client, nowMs: u32): i32 {
+  if (!isClient(client)) return Status.NotAClient;
   const thermometer = policy.thermometerOf(client);
-  const event = core.tick(at, nowMs);
+  const event = core.tick(client, nowMs);
   if (event !== Event.None) return event;
   if (farewellDueMs(client, thermometer, nowMs) === 0) {
     sayFarewell(client, thermometer, thermometer.farewellPacketId);
@@ -212,15 +210,14 @@ export function tick(at: usize, nowMs: u32): i32 {
   return Event.ReadingDue;
 }
 
-export function nextDeadlineMs(at: usize, nowMs: u32): u32 {
-  const client = clientAt(at);
-  if (client === null) return NEVER_MS;
+export function nextDeadlineMs(client: Client, nowMs: u32): u32 {
+  if (!isClient(client)) return NEVER_MS;
   const thermometer = policy.thermometerOf(client);
   const ownMs = min(
     policy.readingDueMs(thermometer, nowMs),
     farewellDueMs(client, thermometer, nowMs),
   );
-  return min(core.nextDeadlineMs(at, nowMs), ownMs);
+  return min(core.nextDeadlineMs(client, nowMs), ownMs);
 }
 
 export function blockAt(): usize {
@@ -257,7 +254,7 @@ function introduce(client: Client, thermometer: policy.Thermometer, nowMs: u32):
 /** The farewell has arrived, or has had its time: now DISCONNECT may go. */
 function sayFarewell(client: Client, thermometer: policy.Thermometer, packetId: u32): void {
   if (thermometer.farewellPacketId === 0 || packetId !== thermometer.farewellPacketId) return;
-  core.disconnect(changetype<usize>(client), 0);
+  core.disconnect(client, 0);
 }
 
 function farewellDueMs(client: Client, thermometer: policy.Thermometer, nowMs: u32): u32 {
@@ -265,6 +262,5 @@ function farewellDueMs(client: Client, thermometer: policy.Thermometer, nowMs: u
   const isWaiting =
     thermometer.farewellPacketId !== 0 && client.state === <u8>ConnectionState.Connected;
   if (!isWaiting || limitMs === 0) return NEVER_MS;
-  const passedMs: u32 = nowMs - thermometer.farewellAtMs;
-  return passedMs < limitMs ? limitMs - passedMs : 0;
+  return sooner(NEVER_MS, thermometer.farewellAtMs, limitMs, nowMs);
 }

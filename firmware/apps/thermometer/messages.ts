@@ -3,10 +3,10 @@
 import { RETAIN_FLAG, Status } from "../../core/abi";
 import { Client } from "../../core/client";
 import { setWill } from "../../core/identity";
-import { PacketType } from "../../core/packet-type";
+import { FirstByte } from "../../core/packet-type";
 import { publish } from "../../core/publish";
 import { request } from "../../core/subscribe";
-import { loadU16, storeU16 } from "../../core/wire";
+import { copy, loadU16, storeField } from "../../core/wire";
 import {
   COMMAND,
   COMMAND_LENGTH,
@@ -29,7 +29,7 @@ import {
   TS_KEY,
   TS_KEY_LENGTH,
 } from "./memory-map";
-import { startsWith, writeBytes, writeDecimal, writeHundredths } from "./text";
+import { startsWith, writeDecimal, writeHundredths } from "./text";
 import { Thermometer, unixMsAt } from "./thermometer";
 
 /** Longer client ids would not fit the place where topics are composed. */
@@ -69,11 +69,11 @@ export function publishTelemetry(
   nowMs: u32,
 ): i32 {
   const topicLength = composeTopic(client, TELEMETRY, TELEMETRY_LENGTH);
-  let end = writeBytes(PAYLOAD_SCRATCH, TEMPERATURE_KEY, TEMPERATURE_KEY_LENGTH);
+  let end = copy(PAYLOAD_SCRATCH, TEMPERATURE_KEY, TEMPERATURE_KEY_LENGTH);
   end = writeHundredths(end, milliCelsius);
-  end = writeBytes(end, SEQ_KEY, SEQ_KEY_LENGTH);
+  end = copy(end, SEQ_KEY, SEQ_KEY_LENGTH);
   end = writeDecimal(end, thermometer.sequence);
-  end = writeBytes(end, TS_KEY, TS_KEY_LENGTH);
+  end = copy(end, TS_KEY, TS_KEY_LENGTH);
   end = writeDecimal(end, unixMsAt(thermometer, nowMs));
   store<u8>(end, CLOSING_BRACE);
   const payloadLength: u32 = <u32>(end + 1 - PAYLOAD_SCRATCH);
@@ -89,10 +89,9 @@ export function publishTelemetry(
 
 export function subscribeToCommands(client: Client, nowMs: u32): i32 {
   const topicLength = composeTopic(client, COMMAND, COMMAND_LENGTH);
-  storeU16(PAYLOAD_SCRATCH, topicLength);
-  const end = writeBytes(PAYLOAD_SCRATCH + 2, TOPIC_SCRATCH, topicLength);
+  const end = storeField(PAYLOAD_SCRATCH, TOPIC_SCRATCH, topicLength);
   store<u8>(end, COMMAND_QOS);
-  return request(client, PacketType.Subscribe, PAYLOAD_SCRATCH, 3 + topicLength, nowMs);
+  return request(client, FirstByte.Subscribe, PAYLOAD_SCRATCH, 3 + topicLength, nowMs);
 }
 
 /** True if the last event's message is on this client's own topic with this suffix. */
@@ -125,8 +124,8 @@ function publishStatus(client: Client, textAt: usize, textLength: u32): i32 {
 function composeTopic(client: Client, suffixAt: usize, suffixLength: u32): u32 {
   const idLength = loadU16(client.identityAt);
   assert(idLength <= CLIENT_ID_LENGTH_MAX);
-  let end = writeBytes(TOPIC_SCRATCH, TOPIC_PREFIX, TOPIC_PREFIX_LENGTH);
-  end = writeBytes(end, client.identityAt + 2, idLength);
-  end = writeBytes(end, suffixAt, suffixLength);
+  let end = copy(TOPIC_SCRATCH, TOPIC_PREFIX, TOPIC_PREFIX_LENGTH);
+  end = copy(end, client.identityAt + 2, idLength);
+  end = copy(end, suffixAt, suffixLength);
   return <u32>(end - TOPIC_SCRATCH);
 }

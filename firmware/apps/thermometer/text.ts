@@ -10,12 +10,6 @@ const NO_NUMBER: i32 = -1;
 /** So many digits always fit an i32. */
 const DIGITS_MAX: u32 = 9;
 
-/** Writes `length` bytes; returns the address behind them. */
-export function writeBytes(to: usize, from: usize, length: u32): usize {
-  for (let index: u32 = 0; index < length; index++) store<u8>(to + index, load<u8>(from + index));
-  return to + length;
-}
-
 /** Writes a number without leading zeros; returns the address behind it. */
 export function writeDecimal(to: usize, value: u64): usize {
   let digitCount: u32 = 1;

@@ -2,6 +2,8 @@
 
 import { NEVER_MS } from "../../core/abi";
 import { Client } from "../../core/client";
+import { sooner } from "../../core/keep-alive";
+import { clear } from "../../core/wire";
 
 /** How often a reading is due until something else is configured. */
 const INTERVAL_MS: u32 = 10_000;
@@ -10,9 +12,9 @@ const INTERVAL_MS: u32 = 10_000;
 const TELEMETRY_QOS: u32 = 1;
 
 /**
- * Lies behind the client's record, which knows its own size:
+ * Lies behind the client's record, which ends with the outbox:
  *
- *   ┌─ client.size ─┬─────────────┐
+ *   ┌───────────────┬─────────────┐
  *   │ client record │ thermometer │
  *   └───────────────┴─────────────┘
  */
@@ -56,13 +58,12 @@ export function thermometerSize(): u32 {
 }
 
 export function thermometerOf(client: Client): Thermometer {
-  return changetype<Thermometer>(changetype<usize>(client) + client.size);
+  return changetype<Thermometer>((client.outboxAt + client.outboxCapacity + 7) & ~7);
 }
 
 export function initThermometer(client: Client): void {
-  const at = changetype<usize>(client) + client.size;
-  for (let offset: u32 = 0; offset < thermometerSize(); offset += 8) store<u64>(at + offset, 0);
   const thermometer = thermometerOf(client);
+  clear(changetype<usize>(thermometer), thermometerSize());
   thermometer.intervalMs = INTERVAL_MS;
   thermometer.sequence = 1;
   thermometer.flags = TELEMETRY_QOS;
@@ -80,8 +81,7 @@ export function unixMsAt(thermometer: Thermometer, nowMs: u32): u64 {
 export function readingDueMs(thermometer: Thermometer, nowMs: u32): u32 {
   if (!thermometer.hasStarted || thermometer.farewellPacketId !== 0) return NEVER_MS;
   if (thermometer.isReportDue) return 0;
-  const passedMs: u32 = nowMs - thermometer.measuredAtMs;
-  return passedMs < thermometer.intervalMs ? thermometer.intervalMs - passedMs : 0;
+  return sooner(NEVER_MS, thermometer.measuredAtMs, thermometer.intervalMs, nowMs);
 }
 
 /** Begins the next interval where the last one ended, so that late ticks do not add up. Missed ones are left out. */
