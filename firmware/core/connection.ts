@@ -31,6 +31,7 @@ export function connect(
   if (!isClient(client)) return Status.NotAClient;
   if (client.state !== <u8>ConnectionState.Disconnected) return Status.WrongState; // [MQTT-3.1.0-2]
   if (keepAliveSeconds > KEEP_ALIVE_SECONDS_MAX) return Status.InvalidArgument;
+  if (<i32>responseTimeoutMs < 0) return Status.InvalidArgument; // its sum with the keep alive must fit
   if (!isConnectable(client, cleanSession)) return Status.InvalidArgument;
 
   client.receiveEnd = client.receiveStart; // what came before is of no connection

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { NEVER_MS } from "../../firmware/core/abi.ts";
+import { NEVER_MS, Status } from "../../firmware/core/abi.ts";
 import { Core, type CoreClient } from "../support/core-client.ts";
 import { connack, pingresp, publish, suback } from "../support/server-packets.ts";
 
@@ -253,4 +253,12 @@ describe("the time limit", () => {
     expect(client.state).toBe("Closed");
     expect(elapsedMs).toBeLessThanOrEqual(9000);
   });
+});
+
+test("a time limit whose sum with the keep alive could wrap is refused, the longest possible one is not", () => {
+  const client = new Core().client();
+  client.setClientId("t");
+  expect(client.call("connect", 1, 65_535, 0x80000000, 0)).toBe(Status.InvalidArgument);
+  expect(client.call("connect", 1, 65_536, 0, 0)).toBe(Status.InvalidArgument);
+  expect(client.call("connect", 1, 65_535, 0x7fffffff, 0)).toBe(Status.Ok);
 });
