@@ -5,7 +5,15 @@ import type { Expectation, RunResult } from "./result.ts";
 /** The part of a result that expectations are about. */
 export type Counts = Pick<
   RunResult,
-  "devices" | "connections" | "brokerRestarts" | "wills" | "audit" | "commands"
+  | "interrupted"
+  | "devices"
+  | "connections"
+  | "messages"
+  | "brokerRestarts"
+  | "wills"
+  | "statusMessages"
+  | "audit"
+  | "commands"
 >;
 
 /** Those that apply to this run, in the order in which a reader should look at them. */
@@ -13,6 +21,8 @@ export function expectations(counts: Counts): Expectation[] {
   return [
     ...connectionExpectations(counts),
     ...willExpectations(counts),
+    ...statusExpectations(counts),
+    ...answerExpectations(counts),
     ...auditExpectations(counts),
     ...commandExpectations(counts),
   ];
@@ -20,6 +30,7 @@ export function expectations(counts: Counts): Expectation[] {
 
 function connectionExpectations(counts: Counts): Expectation[] {
   const { count, connected } = counts.devices;
+  const list: Expectation[] = [];
   const all: Expectation = {
     name: "devices_connected",
     rule: `count==${count}`,
@@ -29,13 +40,13 @@ function connectionExpectations(counts: Counts): Expectation[] {
   if (!all.ok) {
     all.explanation = `Devices that were not connected when the connect phase ended: ${count - connected} of ${count}.`;
   }
-  if (counts.brokerRestarts > 0) return [all];
-  const lost = none(
-    "connections_lost",
-    counts.connections.lost,
-    "Connections that neither the device nor a fault of this run ended",
-  );
-  return [all, lost];
+  // Whoever interrupts a run may do so before all are connected.
+  if (all.ok || !counts.interrupted) list.push(all);
+  if (counts.brokerRestarts === 0) {
+    const sentence = "Connections that neither the device nor a fault of this run ended";
+    list.push(none("connections_lost", counts.connections.lost, sentence));
+  }
+  return list;
 }
 
 function willExpectations({ wills }: Counts): Expectation[] {
@@ -70,6 +81,19 @@ function willExpectations({ wills }: Counts): Expectation[] {
   ];
 }
 
+function statusExpectations({ statusMessages }: Counts): Expectation[] {
+  if (statusMessages === null) return [];
+  const sentence = "Births and goodbyes that the broker acknowledged, but that never arrived";
+  return [none("status_lost", statusMessages.lost, sentence)];
+}
+
+function answerExpectations({ messages, devices }: Counts): Expectation[] {
+  if (devices.groups.every(({ qos }) => qos === 0)) return [];
+  const sentence =
+    "Messages that the broker never acknowledged, although the connection stood [MQTT-4.3.2-2]";
+  return [none("telemetry_unanswered", messages.unanswered, sentence)];
+}
+
 function auditExpectations({ audit, devices }: Counts): Expectation[] {
   if (audit === null) return [];
   const list: Expectation[] = [];
@@ -81,7 +105,8 @@ function auditExpectations({ audit, devices }: Counts): Expectation[] {
     const sentence = "Messages that came again at QoS 2, which is exactly once [MQTT-4.3.3-1]";
     list.push(none("telemetry_doubled", audit.doubledAtQos2, sentence));
   }
-  return list;
+  const sentence = "Messages that came behind a later one of the same device [MQTT-4.6.0-6]";
+  return [...list, none("telemetry_out_of_order", audit.outOfOrder, sentence)];
 }
 
 function commandExpectations({ commands }: Counts): Expectation[] {

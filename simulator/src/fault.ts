@@ -14,7 +14,6 @@ export interface FaultSurroundings {
   ledger: WillLedger;
   world: World;
   keepAliveMs: number;
-  graceMs: number;
 }
 
 /** Lets one device go, as `kind` says, and come back after `awayMs`. False if it could not go that way. */
@@ -24,47 +23,47 @@ export function injectFault(
   awayMs: number,
   surroundings: FaultSurroundings,
 ): boolean {
-  const { fleet, ledger, world, graceMs, keepAliveMs } = surroundings;
+  const { fleet, ledger, world, keepAliveMs } = surroundings;
   const atMs = world.nowMs();
   const expectWill = (earliestMs: number) =>
-    ledger.expectWill(sensor.index, {
-      fault: kind,
-      atMs,
-      earliestMs,
-      latestMs: earliestMs + graceMs,
-    });
+    ledger.expectWill(sensor.index, { fault: kind, atMs, earliestMs });
   const silentUntilMs = sensor.sentAtMs + SILENCE_FACTOR * keepAliveMs;
 
   switch (kind) {
     case "tcp-close":
       expectWill(atMs);
       sensor.closeConnection();
+      sensor.reconnectIn(awayMs);
       break;
     case "tcp-reset":
       expectWill(atMs);
       sensor.resetConnection();
+      sensor.reconnectIn(awayMs);
       break;
     case "protocol-error":
       expectWill(atMs);
       sensor.sendGarbage();
+      sensor.reconnectIn(awayMs);
       break;
     case "takeover":
       expectWill(atMs);
-      fleet.keepGhost(sensor.takeOver());
-      return true; // it is back already
+      fleet.keepGhost(sensor, sensor.takeOver()); // it is back already
+      break;
     case "power-loss":
       expectWill(silentUntilMs);
-      fleet.keepGhost(sensor.powerOff());
+      fleet.keepGhost(sensor, sensor.powerOff());
+      sensor.comeBackIn(awayMs);
       break;
     case "hang":
       expectWill(silentUntilMs);
-      fleet.keepGhost(sensor.hang());
+      fleet.keepGhost(sensor, sensor.hang());
+      sensor.comeBackIn(awayMs);
       break;
     case "clean":
       if (!sensor.sayGoodbye()) return false;
       ledger.expectGoodbye(sensor.index, kind);
+      sensor.comeBackIn(awayMs);
       break;
   }
-  sensor.comeBackIn(awayMs);
   return true;
 }

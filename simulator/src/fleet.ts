@@ -5,13 +5,14 @@ import type { EndReason } from "../../host/src/client/driver.ts";
 import type { Core, ThermometerExports } from "../../host/src/core/core.ts";
 import { ConnectionError, ProtocolError, RefusedError } from "../../host/src/errors.ts";
 import type { OpenTransport, Transport } from "../../host/src/transport/transport.ts";
-import type { World } from "../../host/src/world.ts";
+import type { Timer, World } from "../../host/src/world.ts";
 import { LatencyHistogram } from "./histogram.ts";
 import { fillPattern } from "./pattern.ts";
 import { RandomStream } from "./random.ts";
 import { type Scenario, type Target, targetCount } from "./scenario.ts";
 import { Sensor, type SensorIdentity, type SensorLog, type SensorSurroundings } from "./sensor.ts";
 import type { TelemetryAudit } from "./telemetry-audit.ts";
+import type { WillLedger } from "./will-ledger.ts";
 
 export interface FleetOptions {
   core: Core<ThermometerExports>;
@@ -22,10 +23,7 @@ export interface FleetOptions {
   password: string | undefined;
   startedAtMs: number;
   audit: TelemetryAudit;
-  /** A device begins to connect, for the first time or again. */
-  onConnecting: (sensor: Sensor) => void;
-  /** A connection ended although nobody here wanted it to. */
-  onLost: (sensor: Sensor) => void;
+  ledger: WillLedger;
 }
 
 /** What the fleet has counted since the start. Latencies are in milliseconds. */
@@ -39,7 +37,6 @@ class FleetCounts {
   published = 0;
   readonly sent: [number, number, number] = [0, 0, 0];
   acknowledged = 0;
-  dropped = 0;
   refusedFull = 0;
   readonly connect = new LatencyHistogram();
   readonly publishAck = new LatencyHistogram();
@@ -62,9 +59,15 @@ export class Fleet {
   readonly #recentSeqs: Float64Array;
   readonly #recentTimesMs: Float64Array;
   readonly #commandCounts: Uint32Array;
-  /** What is left of connections whose devices are gone. */
-  readonly #ghosts = new Set<Transport>();
+  /** What is left of a connection whose device is gone, until the device is back. */
+  readonly #ghosts = new Map<Sensor, Transport>();
   readonly #targets: RandomStream;
+  /** How long a device that comes back after a hold waits. */
+  readonly #returns: RandomStream;
+  /** In which a Will may come after a connection was lost: two keep alives, and the grace. */
+  readonly #willMs: number;
+  #rampTimer: Timer | undefined;
+  #isBrokerStopped = false;
 
   constructor(options: FleetOptions) {
     const { core, world, openTransport, scenario, startedAtMs } = options;
@@ -87,19 +90,25 @@ export class Fleet {
     this.sensors = identities.map((identity) => new Sensor(this.#surroundings, identity));
     this.#byClientId = new Map(this.sensors.map((sensor) => [sensor.clientId, sensor]));
     this.#targets = new RandomStream(scenario.seed, 0, "fault");
+    this.#returns = new RandomStream(scenario.seed, 0, "return");
+    const { broker, observe } = scenario;
+    this.#willMs = 2 * broker.keepAliveSeconds * 1000 + observe.graceMs;
   }
 
   get connectedCount(): number {
     return this.sensors.reduce((sum, { isConnected }) => sum + (isConnected ? 1 : 0), 0);
   }
 
-  /** Devices that have a connection, or are making or ending one. */
-  get busyCount(): number {
-    return this.sensors.reduce((sum, { isBusy }) => sum + (isBusy ? 1 : 0), 0);
+  get connectingCount(): number {
+    return this.sensors.reduce((sum, { isConnecting }) => sum + (isConnecting ? 1 : 0), 0);
   }
 
+  /** Telemetry of connected devices that waits for its acknowledgement. */
   get outstandingCount(): number {
-    return this.sensors.reduce((sum, { outstandingCount }) => sum + outstandingCount, 0);
+    return this.sensors.reduce(
+      (sum, { isConnected, outstandingCount }) => sum + (isConnected ? outstandingCount : 0),
+      0,
+    );
   }
 
   /** The sensor with this Client Identifier, if it is one of ours. */
@@ -133,68 +142,82 @@ export class Fleet {
       for (; started < Math.min(due, this.sensors.length); started++) {
         this.sensors[started]?.comeBackIn(0);
       }
-      if (started < this.sensors.length) world.setTimer(RAMP_STEP_MS, step);
+      if (started < this.sensors.length) this.#rampTimer = world.setTimer(RAMP_STEP_MS, step);
     };
-    world.setTimer(0, step);
+    this.#rampTimer = world.setTimer(0, step);
   }
 
-  /** Draws connected devices; fewer than the target if fewer are connected. The same seed draws the same. */
+  /**
+   * Draws connected devices; fewer than the target if fewer are connected. The same seed draws the same, and a device
+   * that happens to be away changes nobody's turn but its own.
+   */
   draw(target: Target): Sensor[] {
-    const connected = this.sensors.filter(({ isConnected }) => isConnected);
-    const count = Math.min(targetCount(target, this.sensors.length), connected.length);
-    for (let index = 0; index < count; index++) {
-      const other = index + Math.floor(this.#targets.uniform() * (connected.length - index));
-      [connected[index], connected[other]] = [
-        connected[other] as Sensor,
-        connected[index] as Sensor,
-      ];
+    const order = [...this.sensors];
+    for (let index = order.length - 1; index > 0; index--) {
+      const other = this.#targets.integer(0, index);
+      [order[index], order[other]] = [order[other] as Sensor, order[index] as Sensor];
     }
-    return connected.slice(0, count);
+    const count = targetCount(target, order.length);
+    return order.filter(({ isConnected }) => isConnected).slice(0, count);
   }
 
   /** Keeps a connection that its device has left, so that the broker sees nothing of it. */
-  keepGhost(ghost: Transport | undefined): void {
-    if (ghost !== undefined) this.#ghosts.add(ghost);
+  keepGhost(sensor: Sensor, ghost: Transport | undefined): void {
+    if (ghost !== undefined) this.#ghosts.set(sensor, ghost);
   }
 
-  /** No device connects again by itself until `release`. */
+  /** The broker stops: no device connects again by itself until `release`, and what is lost was to be. */
   hold(): void {
+    this.#isBrokerStopped = true;
     this.#surroundings.isHeld = true;
   }
 
   /** All devices that lost their connection meanwhile come back, spread over their backoff. */
   release(): void {
+    this.#isBrokerStopped = false;
     this.#surroundings.isHeld = false;
     for (const sensor of this.sensors) {
       if (sensor.isStranded)
-        sensor.comeBackIn(this.#targets.uniform() * sensor.group.reconnect.baseMs);
+        sensor.comeBackIn(this.#returns.uniform() * sensor.group.reconnect.baseMs);
     }
+  }
+
+  /** From now on no device begins to connect, be it for the first time or again. */
+  settle(): void {
+    this.#rampTimer?.clear();
+    this.#surroundings.isHeld = true;
+    for (const sensor of this.sensors) sensor.stay();
   }
 
   /** Ends everything that is still open, at once. */
   stop(): void {
+    this.#rampTimer?.clear();
     for (const sensor of this.sensors) sensor.stop();
-    for (const ghost of this.#ghosts) ghost.reset();
+    for (const ghost of this.#ghosts.values()) ghost.reset();
     this.#ghosts.clear();
   }
 
   #log(): SensorLog {
     const { counts } = this;
-    const { audit, onConnecting, onLost } = this.#options;
+    const { audit, ledger, world } = this.#options;
     return {
-      connecting: (sensor) => {
+      connecting: ({ index }) => {
         counts.attempted++;
-        onConnecting(sensor);
+        ledger.deviceReturns(index, world.nowMs());
       },
       connected: (sensor, latencyMs) => {
         counts.connected++;
         if (sensor.wasConnected) counts.reconnected++;
         counts.connect.record(latencyMs);
+        ledger.deviceReturned(sensor.index, world.nowMs());
+        this.#ghosts.get(sensor)?.reset(); // the broker has closed it [MQTT-3.1.4-2]
+        this.#ghosts.delete(sensor);
       },
       failed: (_sensor, reason) => countFailure(counts, reason),
-      lost: (sensor) => {
-        if (!this.#surroundings.isHeld) counts.lost++;
-        onLost(sensor);
+      lost: ({ index }) => {
+        if (!this.#isBrokerStopped) counts.lost++;
+        const nowMs = world.nowMs();
+        ledger.connectionLost(index, nowMs, nowMs + this.#willMs);
       },
       measured: (_sensor, lagMs) => counts.scheduleLag.record(lagMs),
       published: (sensor, seq, atMs) => {
@@ -208,14 +231,15 @@ export class Fleet {
         counts.sent[group.publish.qos] += count;
       },
       acknowledged: (sensor, seq, dueAtMs, publishedAtMs) => {
-        const nowMs = this.#options.world.nowMs();
+        const nowMs = world.nowMs();
         counts.acknowledged++;
         audit.acknowledged(sensor.index, seq);
         counts.publishAck.record(nowMs - dueAtMs);
         counts.publishAckUncorrected.record(nowMs - publishedAtMs);
       },
-      dropped: () => {
-        counts.dropped++;
+      statusAcknowledged: ({ index }, status) => {
+        if (status === "birth") ledger.birthAcknowledged(index);
+        else ledger.goodbyeAcknowledged(index);
       },
       refused: () => {
         counts.refusedFull++;

@@ -20,7 +20,7 @@ const NANOSECONDS_PER_MS = 1e6;
 const DEVICE_COUNT_MIN = 500;
 const MESSAGE_COUNT_MIN = 1_000;
 
-/** Measures from its making until `result`. */
+/** Measures from its making on. */
 export class GeneratorMeter {
   readonly #meter: ProcessMeter;
   readonly #eventLoop: IntervalHistogram;
@@ -41,8 +41,13 @@ export class GeneratorMeter {
     this.#connectedRssBytes = this.#meter.rssBytes();
   }
 
-  result(durationMs: number, messageCount: number, deviceCount: number): GeneratorResult {
+  /** Ends the measurement of the event loop. Harmless a second time. */
+  stop(): void {
     this.#eventLoop.disable();
+  }
+
+  /** After `stop`. */
+  result(durationMs: number, messageCount: number, deviceCount: number): GeneratorResult {
     const cpuUs = this.#meter.cpuUs() - this.#startCpuUs;
     const isMeasurable = this.#connectedRssBytes !== undefined && deviceCount >= DEVICE_COUNT_MIN;
     const grownBytes = Math.max(0, (this.#connectedRssBytes ?? 0) - this.#startRssBytes);

@@ -55,7 +55,9 @@ const fault = strict({
       .describe("The faults are spread over this time; 0s: all at once"),
     away: duration(0, DAY_MS)
       .prefault("3s")
-      .describe("How long each device stays away before it connects again"),
+      .describe(
+        "How long each device stays away; if it lost no more than its connection, its reconnect delay comes on top",
+      ),
   }),
   duration: phaseDuration(),
 }).transform(

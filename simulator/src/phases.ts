@@ -2,15 +2,17 @@
 
 import type { EmbeddedBroker } from "../../host/src/broker/embedded-broker.ts";
 import type { World } from "../../host/src/world.ts";
+import { formatDuration } from "./duration.ts";
 import { injectFault } from "./fault.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Observer } from "./observer.ts";
-import type {
-  BrokerRestartPhase,
-  CommandsPhase,
-  ConnectPhase,
-  FaultPhase,
-  Phase,
+import {
+  type BrokerRestartPhase,
+  type CommandsPhase,
+  type ConnectPhase,
+  type FaultPhase,
+  type Phase,
+  targetCount,
 } from "./scenario.ts";
 import type { Sensor } from "./sensor.ts";
 import { pause, until } from "./waiting.ts";
@@ -27,13 +29,22 @@ export interface Stage {
   broker: EmbeddedBroker | undefined;
   keepAliveMs: number;
   graceMs: number;
-  /** Commands that were sent to each device. */
-  commandsSent: Map<Sensor, number>;
+  /** What was sent to each device. */
+  commands: Map<Sensor, CommandCount>;
   /** Devices that were connected when the connect phase ended. */
   connectedCount: number;
   restartCount: number;
+  /** Telemetry that a standing connection owes its acknowledgement, at the end and after the time limit. */
+  unansweredCount: number;
   /** Tells the person at the keyboard what the result alone would not say. */
   problem: (sentence: string) => void;
+}
+
+/** Commands to one device. */
+export interface CommandCount {
+  sent: number;
+  /** Had arrived before the first was sent: an earlier run had left them at the broker. */
+  before: number;
 }
 
 /** How long a client may take to come back when its broker does. */
@@ -62,12 +73,13 @@ async function connect(phase: ConnectPhase, stage: Stage): Promise<void> {
   const { length } = fleet.sensors;
   fleet.connectAll(phase.ratePerSecond);
   const rampMs = (1000 * length) / phase.ratePerSecond;
-  const isDone = () => fleet.connectedCount === length;
-  await until(isDone, world, Math.max(phase.timeoutMs, rampMs), interrupt);
+  const limitMs = Math.max(phase.timeoutMs, rampMs);
+  await until(() => fleet.connectedCount === length, world, limitMs, interrupt);
   stage.connectedCount = fleet.connectedCount;
-  if (stage.connectedCount < length && !interrupt.aborted) {
+  const missingCount = length - stage.connectedCount;
+  if (missingCount > 0 && !interrupt.aborted) {
     problem(
-      `${length - stage.connectedCount} devices were not connected within ${phase.timeoutMs} ms.`,
+      `Not connected within ${formatDuration(limitMs)}: ${missingCount} of ${length} devices.`,
     );
   }
 }
@@ -78,56 +90,75 @@ async function fault(phase: FaultPhase, stage: Stage): Promise<void> {
   const sensors = fleet.draw(phase.target);
   let missedCount = 0;
   for (const [index, sensor] of sensors.entries()) {
-    const atMs = startMs + (index * phase.spreadMs) / sensors.length;
-    await pause(world, Math.max(0, atMs - world.nowMs()), interrupt);
+    const waitMs = startMs + (index * phase.spreadMs) / sensors.length - world.nowMs();
+    if (waitMs > 0) await pause(world, waitMs, interrupt);
     if (interrupt.aborted) return;
     const isInjected = sensor.isConnected && injectFault(phase.fault, sensor, phase.awayMs, stage);
     if (!isInjected) missedCount++;
   }
+  missedCount += targetCount(phase.target, fleet.sensors.length) - sensors.length;
   if (missedCount > 0) {
     problem(
-      `Phase "${phase.name}": ${missedCount} devices could not fail, they were not connected.`,
+      `Phase "${phase.name}": ${missedCount} devices could not fail, because they were not connected or their outbox was full.`,
     );
   }
   await pause(world, startMs + phase.durationMs - world.nowMs(), interrupt);
 }
 
 async function commands(phase: CommandsPhase, stage: Stage): Promise<void> {
-  const { fleet, world, interrupt, commandsSent, problem } = stage;
+  const { fleet, world, interrupt, problem } = stage;
   const sensors = fleet.draw(phase.target);
+  const missingCount = targetCount(phase.target, fleet.sensors.length) - sensors.length;
+  if (missingCount > 0) {
+    problem(
+      `Phase "${phase.name}": ${missingCount} devices got no commands, because they were not connected.`,
+    );
+  }
   const endMs = world.nowMs() + phase.timeoutMs;
   const leftMs = () => Math.max(0, endMs - world.nowMs());
   if (phase.whileAway) {
     for (const sensor of sensors) sayGoodbye(sensor, stage);
     await until(() => sensors.every(({ isOff }) => isOff), world, leftMs(), interrupt);
   }
-
-  let failedCount = 0;
-  for (let start = 0; start < sensors.length; start += SENDING_COUNT) {
-    const some = sensors.slice(start, start + SENDING_COUNT);
-    failedCount += await sendCommands(phase, some, stage);
-  }
-  if (failedCount > 0) problem(`Phase "${phase.name}": ${failedCount} commands could not be sent.`);
-
+  // Commands wait for the observer's connection; the run does not.
+  await Promise.race([sendCommands(phase, sensors, stage), pause(world, leftMs(), interrupt)]);
   if (phase.whileAway) for (const sensor of sensors) sensor.comeBackIn(0);
   const hasAll = (sensor: Sensor) =>
-    fleet.commandCount(sensor.index) >= (commandsSent.get(sensor) ?? 0);
+    arrivedCount(sensor, stage) >= (stage.commands.get(sensor)?.sent ?? 0);
   await until(() => sensors.every(hasAll), world, leftMs(), interrupt);
 }
 
-/** Sends each of `sensors` its commands; returns how many could not be sent. */
+/** Commands of this run that have arrived at a device. */
+export function arrivedCount(
+  sensor: Sensor,
+  { fleet, commands }: Pick<Stage, "fleet" | "commands">,
+): number {
+  return fleet.commandCount(sensor.index) - (commands.get(sensor)?.before ?? 0);
+}
+
+/** Sends each of `sensors` its commands, to some of them at a time. */
 async function sendCommands(
-  { perDevice, text, qos }: CommandsPhase,
+  { name, perDevice, text, qos }: CommandsPhase,
   sensors: readonly Sensor[],
-  { observer, commandsSent }: Stage,
-): Promise<number> {
-  const sendings = sensors.flatMap((sensor) => {
-    commandsSent.set(sensor, (commandsSent.get(sensor) ?? 0) + perDevice);
-    const topic = `motes/${sensor.clientId}/cmd`;
-    return Array.from({ length: perDevice }, () => observer.client.publish(topic, text, { qos }));
-  });
-  const outcomes = await Promise.allSettled(sendings);
-  return outcomes.filter(({ status }) => status === "rejected").length;
+  { observer, commands, fleet, interrupt, problem }: Stage,
+): Promise<void> {
+  let failedCount = 0;
+  const send = async (sensor: Sensor) => {
+    const count = commands.get(sensor) ?? { sent: 0, before: fleet.commandCount(sensor.index) };
+    commands.set(sensor, count);
+    count.sent++;
+    await observer.client.publish(`motes/${sensor.clientId}/cmd`, text, { qos }).catch(() => {
+      count.sent--;
+      failedCount++;
+    });
+  };
+  for (let start = 0; start < sensors.length && !interrupt.aborted; start += SENDING_COUNT) {
+    const some = sensors.slice(start, start + SENDING_COUNT);
+    await Promise.all(
+      some.flatMap((sensor) => Array.from({ length: perDevice }, () => send(sensor))),
+    );
+  }
+  if (failedCount > 0) problem(`Phase "${name}": ${failedCount} commands could not be sent.`);
 }
 
 async function brokerRestart(phase: BrokerRestartPhase, stage: Stage): Promise<void> {
@@ -144,31 +175,30 @@ async function brokerRestart(phase: BrokerRestartPhase, stage: Stage): Promise<v
 /** The Wills die with the broker: it may publish them or not. */
 async function restartOwn(
   broker: EmbeddedBroker,
-  phase: BrokerRestartPhase,
+  { downtimeMs, keepState }: BrokerRestartPhase,
   stage: Stage,
 ): Promise<void> {
-  const { fleet, world, interrupt, ledger, observer, graceMs, keepAliveMs, problem } = stage;
-  const untilMs = world.nowMs() + phase.downtimeMs + 2 * keepAliveMs + graceMs;
-  for (const sensor of fleet.sensors) {
-    if (sensor.isConnected) ledger.tolerateWill(sensor.index, untilMs);
-  }
-  await broker.restart({ keepState: phase.keepState, downtimeMs: phase.downtimeMs });
-  const isBack = await until(() => observer.isConnected, world, OBSERVER_RETURN_MS, interrupt);
+  const { world, interrupt, ledger, observer, graceMs, problem } = stage;
+  ledger.excuse(Number.POSITIVE_INFINITY, world.nowMs() + downtimeMs + graceMs);
+  observer.brokerStops();
+  await broker.stop({ keepState });
+  await pause(world, downtimeMs, interrupt);
+  await broker.start();
+  const isBack = await until(() => observer.seesAll, world, OBSERVER_RETURN_MS, interrupt);
   if (!isBack && !interrupt.aborted)
     problem("The observer did not come back after the broker's restart.");
 }
 
 /** Somebody else's broker is not ours to stop. Its clients can all vanish at once, though, and come back. */
 async function cutNetwork(phase: BrokerRestartPhase, stage: Stage): Promise<void> {
-  const { fleet, world, interrupt, ledger, graceMs, problem } = stage;
+  const { fleet, world, interrupt, ledger, problem } = stage;
   problem(
-    `Phase "${phase.name}": this broker is not ours to restart. All connections were reset at once instead, for ${phase.downtimeMs} ms.`,
+    `Phase "${phase.name}": this broker is not ours to restart. All connections were reset at once instead, for ${formatDuration(phase.downtimeMs)}.`,
   );
   const atMs = world.nowMs();
   for (const sensor of fleet.sensors) {
     if (!sensor.isConnected) continue;
-    const will = { fault: "tcp-reset", atMs, earliestMs: atMs, latestMs: atMs + graceMs } as const;
-    ledger.expectWill(sensor.index, will);
+    ledger.expectWill(sensor.index, { fault: "tcp-reset", atMs, earliestMs: atMs });
     sensor.resetConnection();
   }
   await pause(world, phase.downtimeMs, interrupt);

@@ -10,6 +10,7 @@ export const RANDOM_USES = {
   schedule: 2,
   reconnect: 3,
   fault: 4,
+  return: 5,
 } as const;
 
 export type RandomUse = keyof typeof RANDOM_USES;

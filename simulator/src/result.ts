@@ -35,6 +35,9 @@ const willCounts = z
     late: count().describe("Delivered after the time that the standard and the grace allow"),
     doubled: count().describe("Came again after they had been delivered"),
     unexpected: count().describe("Came for a device that was not gone, or had said goodbye"),
+    unjudged: count().describe(
+      "Neither expected nor missing: the broker was restarted, the observer was away, or the run was interrupted",
+    ),
   })
   .meta({ id: "wills" });
 
@@ -62,19 +65,26 @@ const connections = z.object({
   reconnected: count().describe("Of the connected, those that were not a device's first"),
   failed: z.record(z.string(), count()).describe("Those without any CONNACK, by reason"),
   refused: z.record(z.string(), count()).describe("Those refused, by Connect Return code"),
-  lost: count().describe("Ended by the broker or the network, without a fault or restart of ours"),
+  lost: count().describe(
+    "Ended by the broker or the network, without a fault, goodbye or restart of ours",
+  ),
 });
 
 const messages = z.object({
   published: count().describe("Telemetry messages that the devices made"),
   sent: z
     .object({ qos0: count(), qos1: count(), qos2: count() })
-    .describe("Telemetry messages that went to the broker, each counted once"),
+    .describe("Those that had a connection to go by, each counted once"),
   acknowledged: count().describe("Those that the broker took over (PUBACK or PUBCOMP)"),
   inDoubt: count().describe(
-    "Sent at QoS 1 or 2, but the broker forgot the session before its answer",
+    "Sent at QoS 1 or 2, and never acknowledged: the broker may have them or not",
   ),
-  requeued: count().describe("Those in doubt that the device sent again as new messages"),
+  unanswered: count().describe(
+    "Of those in doubt, the ones on connections that stood to the end: the broker had the time to answer",
+  ),
+  requeued: count().describe(
+    "How often a device sent a message again as a new one, because the broker had forgotten the session",
+  ),
   discarded: count().describe("QoS 0 messages thrown away because the outbox was full"),
   refusedFull: count().describe("Readings not published because the outbox was full"),
 });
@@ -99,12 +109,12 @@ const audit = z.object({
   acknowledged: count().describe("Messages that the broker took over (PUBACK or PUBCOMP)"),
   delivered: count().describe("Messages that the audit's subscriber received, each counted once"),
   lost: count().describe("Acknowledged, but never delivered"),
+  unjudged: count().describe("The same, but while the observer was away: nobody can say"),
   doubledAtQos1: count().describe("Received again; QoS 1 allows it"),
   doubledAtQos2: count().describe("Received again; QoS 2 forbids it"),
   outOfOrder: count().describe("Received for the first time after a later one of the same device"),
   unknown: count().describe("Received, but no device of this run had sent it"),
-  inDoubt: count().describe("Sent, but never acknowledged: the broker may have it or not"),
-  inDoubtDelivered: count().describe("Of those in doubt, the ones that were received"),
+  inDoubtDelivered: count().describe("Never acknowledged, but received all the same"),
 });
 
 const commands = z.object({
@@ -114,6 +124,7 @@ const commands = z.object({
   doubled: count().describe("Arrived again; QoS 1 allows it"),
 });
 
+/** With an embedded broker, the broker's work is in these numbers too. */
 const generator = z.object({
   scheduleLag: latency.nullable().describe("How late the readings were taken"),
   eventLoopDelayP99Ms: milliseconds().nullable(),
@@ -171,9 +182,19 @@ export const resultSchema = z
       "How often a device itself said offline before DISCONNECT: the fault clean, and the end of the run",
     ),
     statusMessages: z
-      .object({ online: count(), offline: count() })
+      .object({
+        online: count().describe("Births"),
+        offline: count().describe("Wills and goodbyes"),
+        lost: count().describe("Births and goodbyes that were acknowledged, but never delivered"),
+      })
       .nullable()
-      .describe("What a subscriber of motes/+/status saw: births; Wills and goodbyes"),
+      .describe("What a subscriber of motes/+/status saw. null: nobody watched"),
+    observer: z
+      .object({
+        lost: count().describe("How often it lost its connection, restarts of ours aside"),
+        awayMs: milliseconds().describe("How long it could not see anything, in all"),
+      })
+      .describe("The run's own subscriber. If it was away, the result is incomplete"),
     audit: audit.nullable().describe("null: nobody audited"),
     commands: commands.nullable().describe("null: none were sent"),
     generator,

@@ -3,7 +3,7 @@
 import { ABI_VERSION, Counter } from "../../firmware/core/abi.ts";
 import type { Core, ThermometerExports } from "../../host/src/core/core.ts";
 import { expectations } from "./expectations.ts";
-import type { Stage } from "./phases.ts";
+import { arrivedCount, type Stage } from "./phases.ts";
 import { latencyResult, RESULT_SCHEMA_ID, type RunResult } from "./result.ts";
 import type { FaultKind, Scenario } from "./scenario.ts";
 import type { TelemetryAudit } from "./telemetry-audit.ts";
@@ -30,6 +30,8 @@ export function resultOf(run: FinishedRun): RunResult {
   const { scenario, stage, core } = run;
   const { counts } = stage.fleet;
   const counted = {
+    interrupted: run.interrupted,
+    messages: messagesOf(stage),
     devices: devicesOf(scenario, stage.connectedCount),
     connections: {
       attempted: counts.attempted,
@@ -41,6 +43,7 @@ export function resultOf(run: FinishedRun): RunResult {
     },
     brokerRestarts: stage.restartCount,
     wills: scenario.observe.wills ? stage.ledger.total : null,
+    statusMessages: scenario.observe.wills ? stage.ledger.statusMessages : null,
     audit: scenario.observe.audit ? run.audit.result() : null,
     commands: commandsOf(stage),
   };
@@ -51,7 +54,6 @@ export function resultOf(run: FinishedRun): RunResult {
     scenario: { name: scenario.name, seed: scenario.seed },
     startedAt: run.startedAt,
     durationMs: run.durationMs,
-    interrupted: run.interrupted,
     broker: {
       url: run.brokerUrl,
       protocol: "3.1.1",
@@ -64,11 +66,10 @@ export function resultOf(run: FinishedRun): RunResult {
       abiVersion: ABI_VERSION,
     },
     ...counted,
-    messages: messagesOf(stage),
     latencies: latenciesOf(stage),
     faults: faultsOf(stage.ledger, scenario.observe.wills),
     goodbyes: stage.ledger.goodbyes,
-    statusMessages: scenario.observe.wills ? stage.ledger.statusMessages : null,
+    observer: stage.observer.result(),
     generator: { ...run.generator, scheduleLag: latencyResult(counts.scheduleLag) },
     expectations: expectations(counted),
     problems: run.problems,
@@ -89,14 +90,15 @@ function devicesOf({ groups }: Scenario, connectedCount: number): RunResult["dev
   };
 }
 
-function messagesOf({ fleet }: Stage): RunResult["messages"] {
+function messagesOf({ fleet, unansweredCount }: Stage): RunResult["messages"] {
   const { counts } = fleet;
   const [qos0, qos1, qos2] = counts.sent;
   return {
     published: counts.published,
     sent: { qos0, qos1, qos2 },
     acknowledged: counts.acknowledged,
-    inDoubt: counts.dropped,
+    inDoubt: Math.max(0, qos1 + qos2 - counts.acknowledged),
+    unanswered: unansweredCount,
     requeued: fleet.counter(Counter.Requeued),
     discarded: fleet.counter(Counter.Discarded),
     refusedFull: counts.refusedFull,
@@ -128,15 +130,15 @@ function faultsOf(ledger: WillLedger, isWatched: boolean): RunResult["faults"] {
 }
 
 /** Null if none were sent. */
-function commandsOf({ commandsSent, fleet }: Stage): RunResult["commands"] {
-  if (commandsSent.size === 0) return null;
+function commandsOf(stage: Stage): RunResult["commands"] {
+  if (stage.commands.size === 0) return null;
   const commands = { sent: 0, arrived: 0, lost: 0, doubled: 0 };
-  for (const [{ index }, sentCount] of commandsSent) {
-    const arrivedCount = fleet.commandCount(index);
-    commands.sent += sentCount;
-    commands.arrived += Math.min(arrivedCount, sentCount);
-    commands.lost += Math.max(0, sentCount - arrivedCount);
-    commands.doubled += Math.max(0, arrivedCount - sentCount);
+  for (const [sensor, { sent }] of stage.commands) {
+    const arrived = arrivedCount(sensor, stage);
+    commands.sent += sent;
+    commands.arrived += Math.min(arrived, sent);
+    commands.lost += Math.max(0, sent - arrived);
+    commands.doubled += Math.max(0, arrived - sent);
   }
   return commands;
 }

@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { type EmbeddedBroker, startEmbeddedBroker } from "../../host/src/broker/embedded-broker.ts";
 import { loadCore, type ThermometerExports } from "../../host/src/core/core.ts";
+import type { Qos } from "../../host/src/core/session.ts";
 import {
   type BrokerUrl,
   brokerUrlText,
@@ -12,15 +13,16 @@ import { openTransport } from "../../host/src/transport/open-transport.ts";
 import type { OpenTransport } from "../../host/src/transport/transport.ts";
 import type { World } from "../../host/src/world.ts";
 import { Fleet } from "./fleet.ts";
+import { forgetSessions } from "./forget-sessions.ts";
 import { GeneratorMeter, type ProcessMeter } from "./generator-meter.ts";
 import { Observer } from "./observer.ts";
-import { fillPattern } from "./pattern.ts";
 import { runPhase, type Stage, sayGoodbye } from "./phases.ts";
 import type { RunResult } from "./result.ts";
 import { resultOf } from "./run-result.ts";
-import type { Qos, Scenario } from "./scenario.ts";
+import type { Scenario } from "./scenario.ts";
+import type { SensorIdentity } from "./sensor.ts";
 import { TelemetryAudit } from "./telemetry-audit.ts";
-import { pause, until } from "./waiting.ts";
+import { interruptible, pause, until } from "./waiting.ts";
 import { WillLedger } from "./will-ledger.ts";
 
 export interface RunOptions {
@@ -51,8 +53,12 @@ export interface RunView {
   problems: readonly string[];
 }
 
-/** How long the devices may take to say goodbye. */
+/** How long the devices may take to say goodbye: so long, and a little for each. */
 const GOODBYE_MS = 5_000;
+const GOODBYE_EACH_MS = 2;
+
+/** So many say goodbye at once. Brokers have queues: mosquitto keeps no more than 1,000 messages for one subscriber. */
+const GOODBYE_COUNT = 250;
 
 /** After the last goodbye, what is still on its way to the observer may take so long. */
 const ARRIVAL_MS_MAX = 5_000;
@@ -61,8 +67,9 @@ const ARRIVAL_MS_MAX = 5_000;
 const SECOND_COPY_MS = 100;
 
 /**
- * Runs a scenario and tells what came of it. Throws a ConnectionError or a RefusedError if the broker cannot be
- * used at all, and a UsageError if the scenario names files that cannot be read.
+ * Runs a scenario and tells what came of it. Throws a ConnectionError, RefusedError or ProtocolError if the broker cannot
+ * be used at all, a UsageError if the scenario names files that cannot be read or the broker lets nobody observe, and
+ * an AbortError if it is interrupted before the first device connects.
  */
 export async function runScenario(options: RunOptions): Promise<RunResult> {
   const { scenario, world } = options;
@@ -83,12 +90,14 @@ class Run {
   readonly #options: RunOptions;
   readonly #url: BrokerUrl;
   readonly #broker: EmbeddedBroker | undefined;
+  readonly #openTransport: OpenTransport;
   readonly #problems: string[] = [];
 
   constructor(options: RunOptions, url: BrokerUrl, broker: EmbeddedBroker | undefined) {
     this.#options = options;
     this.#url = url;
     this.#broker = broker;
+    this.#openTransport = this.#transport();
   }
 
   async run(): Promise<RunResult> {
@@ -96,41 +105,39 @@ class Run {
     const generator = new GeneratorMeter(meter);
     const startedAtMs = world.nowMs();
     const startedAt = new Date(world.unixMs()).toISOString();
+    const brokerUrl = brokerUrlText(this.#url);
     const core = await loadCore<ThermometerExports>(firmware.bytes);
     const { stage, audit } = this.#makeStage(core, startedAtMs);
     const { fleet, ledger, observer } = stage;
     try {
-      await observer.start();
-      const brokerUrl = brokerUrlText(this.#url);
-      this.#options.onStart?.({
-        fleet,
-        ledger,
-        observer,
-        brokerUrl,
-        problems: this.#problems,
-      });
+      await interruptible(observer.start(), interrupt);
+      const problems = this.#problems;
+      this.#options.onStart?.({ fleet, ledger, observer, brokerUrl, problems });
       await this.#runPhases(stage, generator);
       await this.#finish(stage, audit);
     } finally {
+      await observer.finish(); // first, or it would see the Wills of devices that are cut off
       fleet.stop();
-      await observer.client.close();
+      generator.stop();
     }
     const durationMs = world.nowMs() - startedAtMs;
-    ledger.close();
+    const cost = generator.result(durationMs, fleet.counts.published, fleet.sensors.length);
+    ledger.close(world.nowMs());
+    await this.#forgetSessions(fleet);
     return resultOf({
       scenario,
       stage,
       audit,
       core,
-      generator: generator.result(durationMs, fleet.counts.published, fleet.sensors.length),
+      generator: cost,
       runId: randomUUID(),
       version,
       firmwareName: firmware.name,
       startedAt,
       durationMs,
       interrupted: interrupt.aborted,
-      brokerUrl: brokerUrlText(this.#url),
-      problems: this.#problems,
+      brokerUrl,
+      problems: [...this.#problems, ...observer.problems],
     });
   }
 
@@ -142,10 +149,10 @@ class Run {
     const { broker, observe, groups } = scenario;
     const qosOfDevice = groups.flatMap(({ count, publish }) => Array<Qos>(count).fill(publish.qos));
     const audit = new TelemetryAudit(qosOfDevice);
-    const ledger = new WillLedger(qosOfDevice.length);
     const { graceMs } = observe;
+    const ledger = new WillLedger(qosOfDevice.length, graceMs);
     const keepAliveMs = broker.keepAliveSeconds * 1000;
-    const openTransport = this.#openTransport();
+    const openTransport = this.#openTransport;
     const password = this.#filePassword();
     const fleet = new Fleet({
       core,
@@ -155,11 +162,10 @@ class Run {
       password,
       startedAtMs,
       audit,
-      onConnecting: ({ index }) => ledger.deviceReturned(index, world.nowMs(), graceMs),
-      onLost: ({ index }) => ledger.tolerateWill(index, world.nowMs() + 2 * keepAliveMs + graceMs),
+      ledger,
     });
     const observer = new Observer({
-      client: this.#observerOptions(openTransport, password),
+      client: this.#observerOptions(openTransport, fleet.sensors[0]?.identity),
       world,
       fleet,
       ledger,
@@ -167,6 +173,7 @@ class Run {
       watchesWills: observe.wills,
       watchesTelemetry: observe.audit,
       telemetryQos: Math.max(...groups.map(({ publish }) => publish.qos)) as Qos,
+      graceMs,
     });
     const stage: Stage = {
       world,
@@ -177,9 +184,10 @@ class Run {
       broker: this.#broker,
       keepAliveMs,
       graceMs,
-      commandsSent: new Map(),
+      commands: new Map(),
       connectedCount: 0,
       restartCount: 0,
+      unansweredCount: 0,
       problem: (sentence) => this.#problems.push(sentence),
     };
     return { stage, audit };
@@ -201,25 +209,54 @@ class Run {
     const { observe, broker } = this.#options.scenario;
     const untilMs = observe.wills ? ledger.pendingUntilMs : undefined;
     if (untilMs !== undefined) {
-      const isSettled = () => ledger.pendingUntilMs === undefined;
+      const isSettled = () => ledger.pendingWillCount === 0;
       await until(isSettled, world, untilMs - world.nowMs(), interrupt);
     }
 
     // An interrupted run says goodbye all the same; only a second Ctrl-C ends it at once.
     const uninterrupted = new AbortController().signal;
+    const { responseTimeoutMs } = broker;
+    fleet.settle();
+    await until(() => fleet.connectingCount === 0, world, responseTimeoutMs, uninterrupted);
     for (const sensor of fleet.sensors) sensor.quiet();
-    await until(() => fleet.outstandingCount === 0, world, broker.responseTimeoutMs, uninterrupted);
-    for (const sensor of fleet.sensors) sayGoodbye(sensor, stage);
-    await until(() => fleet.busyCount === 0, world, GOODBYE_MS, uninterrupted);
+    await until(() => fleet.outstandingCount === 0, world, responseTimeoutMs, uninterrupted);
+    stage.unansweredCount = fleet.outstandingCount;
+    await this.#sayGoodbyes(stage, uninterrupted);
     const hasAll = () =>
-      (!observe.wills || ledger.pendingGoodbyeCount === 0) &&
+      (!observe.wills || ledger.pendingStatusCount === 0) &&
       (!observe.audit || audit.owedCount === 0);
     await until(hasAll, world, Math.min(graceMs, ARRIVAL_MS_MAX), uninterrupted);
     // What comes twice comes at once: a moment for a second copy of the last message.
     await pause(world, SECOND_COPY_MS, uninterrupted);
   }
 
-  #openTransport(): OpenTransport {
+  async #sayGoodbyes(stage: Stage, uninterrupted: AbortSignal): Promise<void> {
+    const { world, ledger, fleet } = stage;
+    const sensors = fleet.sensors.filter(({ isConnected }) => isConnected);
+    const endMs = world.nowMs() + GOODBYE_MS + GOODBYE_EACH_MS * sensors.length;
+    for (let start = 0; start < sensors.length; start += GOODBYE_COUNT) {
+      const some = sensors.slice(start, start + GOODBYE_COUNT);
+      for (const sensor of some) sayGoodbye(sensor, stage);
+      const areGone = () =>
+        some.every(({ isBusy }) => !isBusy) && ledger.pendingStatusCount < GOODBYE_COUNT;
+      await until(areGone, world, endMs - world.nowMs(), uninterrupted);
+    }
+  }
+
+  /** What devices have left at a broker of somebody else would wait there for ever, and for the next run. */
+  async #forgetSessions({ sensors }: Fleet): Promise<void> {
+    if (this.#broker !== undefined) return;
+    const { world, scenario } = this.#options;
+    const { responseTimeoutMs } = scenario.broker;
+    const left = sensors.filter(({ wasConnected, group }) => wasConnected && !group.cleanSession);
+    const openTransport = this.#openTransport;
+    const failedCount = await forgetSessions(left, { openTransport, world, responseTimeoutMs });
+    if (failedCount > 0) {
+      this.#problems.push(`Sessions that were left at the broker: ${failedCount}.`);
+    }
+  }
+
+  #transport(): OpenTransport {
     const { scenario, world, readFile } = this.#options;
     const { caFile, certFile, keyFile, insecure, servername, alpn } = scenario.broker.tls;
     const isSecure = this.#url.scheme === "mqtts" || this.#url.scheme === "wss";
@@ -245,21 +282,22 @@ class Run {
     return new TextDecoder().decode(readFile(path, "password file")).replace(/\r?\n$/u, "");
   }
 
-  /** A broker's restart shall lose nothing of what the observer has not yet seen: then it needs a session. */
-  #observerOptions(openTransport: OpenTransport, password: string | undefined) {
+  /**
+   * A restart of our own broker shall lose nothing of what the observer has not yet seen: then it needs a session. It logs
+   * in as the first device, whom the broker knows.
+   */
+  #observerOptions(openTransport: OpenTransport, first: SensorIdentity | undefined) {
     const { scenario, world } = this.#options;
     const { broker, phases } = scenario;
-    const clientId = `wasmqtt-observer-${randomUUID().slice(0, 8)}`;
-    const fill = (pattern: string | undefined) =>
-      pattern === undefined ? undefined : fillPattern(pattern, { number: 0, clientId });
+    const isRestarted = phases.some(({ kind }) => kind === "broker-restart");
     return {
       openTransport,
       world,
-      clientId,
+      clientId: `wasmqtt-observer-${randomUUID().slice(0, 8)}`,
       responseTimeoutMs: broker.responseTimeoutMs,
-      cleanSession: !phases.some(({ kind }) => kind === "broker-restart"),
-      username: fill(broker.username),
-      password: password ?? fill(broker.password),
+      cleanSession: this.#broker === undefined || !isRestarted,
+      username: first?.username,
+      password: first?.password,
       reconnect: { baseMs: 100, maxMs: 1000 },
     };
   }

@@ -57,7 +57,11 @@ const broker = strict({
   responseTimeout: duration(100, HOUR_MS)
     .prefault("10s")
     .describe("How long a device waits for an answer of the broker"),
-  username: line(256).optional().describe("%i is the device's number, %c its client id"),
+  username: line(256)
+    .optional()
+    .describe(
+      "%i is the device's number, %c its client id. The run's own subscriber logs in as the first device",
+    ),
   password: line(256).optional().describe("%i is the device's number, %c its client id"),
   passwordFile: path().describe("A file with the password, taken as it is"),
   tls: strict({
@@ -121,9 +125,9 @@ const observe = strict({
   wills: trueOrFalse().default(true).describe("Accounts for each Last Will"),
   audit: trueOrFalse().default(true).describe("Accounts for each reading"),
   grace: duration(100, HOUR_MS)
-    .prefault("5s")
+    .prefault("8s")
     .describe(
-      "A Will may come so much later than the standard says. Mosquitto looks for silent clients only about every 5 s",
+      "A Will may come so much later than the standard says. Mosquitto looks for silent clients about every 6 s, in whole seconds",
     ),
 });
 

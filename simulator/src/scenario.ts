@@ -1,5 +1,6 @@
 /** What a run does: the broker, the fleet, the phases. A file is read into this by `scenario-file.ts`. */
 
+import type { Qos } from "../../host/src/core/session.ts";
 import type { BrokerUrl } from "../../host/src/transport/broker-url.ts";
 import type { TemperatureSettings } from "./temperature.ts";
 
@@ -95,8 +96,6 @@ export const GROUP_COUNT_DEFAULT = 100;
 /** The phases of a scenario that does not say any, as in a file. */
 export const DEFAULT_PHASES = [{ connect: {} }, { duration: "30s" }];
 
-export type Qos = 0 | 1 | 2;
-
 /** How a device can go. Each leads to a Last Will, but `clean`. */
 export const FAULT_KINDS = [
   /** The TCP connection is closed in order (FIN), without DISCONNECT. */
@@ -135,7 +134,10 @@ export interface SteadyPhase {
   durationMs: number;
 }
 
-/** Some devices fail, spread evenly over `spreadMs` from the start of the phase; each comes back after `awayMs`. */
+/**
+ * Some devices fail, spread evenly over `spreadMs` from the start of the phase; each comes back after `awayMs`. A device
+ * that lost its connection, but neither its power nor its mind, waits for its backoff too.
+ */
 export interface FaultPhase {
   kind: "fault";
   name: string;

@@ -1,8 +1,8 @@
 /** One virtual thermometer: a record of the firmware module, a connection, a temperature, and the ways to fail. */
 
-import { Counter, Event, RETAIN_FLAG } from "../../firmware/core/abi.ts";
+import { ConnectionState, Counter, Event, RETAIN_FLAG } from "../../firmware/core/abi.ts";
 import { Driver, type EndReason } from "../../host/src/client/driver.ts";
-import { reconnectDelayMs } from "../../host/src/client/reconnect.ts";
+import { RECONNECT_POLICY, reconnectDelayMs } from "../../host/src/client/reconnect.ts";
 import type { Core, ThermometerExports } from "../../host/src/core/core.ts";
 import { type Capacities, CoreError, check, Session } from "../../host/src/core/session.ts";
 import type { OpenTransport, Transport } from "../../host/src/transport/transport.ts";
@@ -19,7 +19,7 @@ export interface SensorSurroundings {
   keepAliveSeconds: number;
   responseTimeoutMs: number;
   seed: number;
-  /** True while nobody shall connect again by itself: see `Fleet.hold`. */
+  /** True while nobody shall connect again by itself: see `Fleet.hold` and `Fleet.settle`. */
   isHeld: boolean;
   /** When the run began, on the world's clock: temperatures count from here. */
   startedAtMs: number;
@@ -42,17 +42,17 @@ export interface SensorLog {
   connected(sensor: Sensor, latencyMs: number): void;
   /** The connection ended without CONNACK, or with a refusal. */
   failed(sensor: Sensor, reason: EndReason): void;
-  /** The connection ended although nobody here wanted it to. */
+  /** The connection ended although nobody here wanted it to, or before the broker took a goodbye. */
   lost(sensor: Sensor, reason: EndReason): void;
   /** A reading was taken, so much later than it was due. */
   measured(sensor: Sensor, lagMs: number): void;
   published(sensor: Sensor, seq: number, atMs: number): void;
-  /** Telemetry that waited went to the broker, `count` messages. */
+  /** `count` messages of telemetry have a connection to go by, for the first time. */
   sent(sensor: Sensor, count: number): void;
   /** `dueAtMs` is when the reading should have been taken, `publishedAtMs` when it was published. */
   acknowledged(sensor: Sensor, seq: number, dueAtMs: number, publishedAtMs: number): void;
-  /** A message in doubt was given up: the broker has forgotten the session. */
-  dropped(sensor: Sensor): void;
+  /** The broker has taken over what the device says of itself: that it is there, or that it goes. */
+  statusAcknowledged(sensor: Sensor, status: "birth" | "goodbye"): void;
   /** The outbox had no room for a reading. */
   refused(sensor: Sensor): void;
   command(sensor: Sensor): void;
@@ -72,9 +72,9 @@ interface Outstanding {
 }
 
 /**
- *   off ──connect──> connecting ──CONNACK──> connected ──fault, goodbye──> leaving ──ended──> off or waiting
- *                     ^     │                    │
- *                     │     └──────ended─────────┴──> waiting ──comeBackIn──> connecting
+ *   off, waiting ──comeBackIn──> connecting ──CONNACK──> connected ──fault──> leaving ──ended──> waiting
+ *                                    │                     │   └──goodbye──> parting ──acknowledged──> parted ──ended──> off
+ *                                    └──────ended──────────┴──> waiting
  */
 type State =
   /** No connection, and the clock stands: not yet started, without power, hung, or asleep after a goodbye. */
@@ -83,8 +83,12 @@ type State =
   | "waiting"
   | "connecting"
   | "connected"
-  /** The connection is about to end because this side wants it so. */
-  | "leaving";
+  /** A fault is about to end the connection. */
+  | "leaving"
+  /** The goodbye is under way. */
+  | "parting"
+  /** The broker has taken the goodbye; DISCONNECT follows it. */
+  | "parted";
 
 /** A packet of a type that does not exist (2.2.1), so that the broker must close [MQTT-4.8.0-1]. */
 const GARBAGE = Uint8Array.of(0xf0, 0x00);
@@ -92,11 +96,14 @@ const GARBAGE = Uint8Array.of(0xf0, 0x00);
 /** A device that lost its memory does not start with the identifier it may have under way at the broker. */
 const PACKET_ID_MAX = 65_535;
 
+/** A device that is to come back while its goodbye is still under way looks again after this. */
+const PARTING_MS = 10;
+
 export class Sensor {
   readonly index: number;
   readonly clientId: string;
   readonly group: DeviceGroup;
-  readonly #identity: SensorIdentity;
+  readonly identity: SensorIdentity;
   readonly #surroundings: SensorSurroundings;
   readonly #capacities: Capacities;
   readonly #session: Session<ThermometerExports>;
@@ -106,14 +113,15 @@ export class Sensor {
   readonly #backoff: RandomStream;
   readonly #outstanding = new Map<number, Outstanding>();
   readonly #lostCounters = new Map<Counter, number>();
+  /** Readings that wait for their jitter. */
+  readonly #readings = new Set<Timer>();
   #state: State = "off";
-  #stateAfterLeaving: "off" | "waiting" = "off";
   #wasConnected = false;
   #hasLostMemory = false;
   #isQuiet = false;
-  /** Readings that were planned in an earlier one are not taken. */
-  #epoch = 0;
   #openedAtMs = 0;
+  /** Infinity until the connection stands. */
+  #connectedAtMs = Number.POSITIVE_INFINITY;
   #attempt = 0;
   #retryTimer: Timer | undefined;
   #dueAtMs: number | undefined;
@@ -124,7 +132,7 @@ export class Sensor {
     this.index = identity.index;
     this.clientId = identity.clientId;
     this.group = identity.group;
-    this.#identity = identity;
+    this.identity = identity;
     this.#surroundings = surroundings;
     this.#temperature = deviceTemperature(identity.group.temperature, seed, identity.index);
     this.#schedule = new RandomStream(seed, identity.index, "schedule");
@@ -140,6 +148,10 @@ export class Sensor {
 
   get isConnected(): boolean {
     return this.#state === "connected";
+  }
+
+  get isConnecting(): boolean {
+    return this.#state === "connecting";
   }
 
   /** True if it has a connection, or is making or ending one. */
@@ -183,21 +195,39 @@ export class Sensor {
     this.#retryTimer = this.#surroundings.world.setTimer(delayMs, () => this.#open());
   }
 
+  /** Connects after `delayMs` and a random time that grows with each attempt, as a device that lost its connection. */
+  reconnectIn(delayMs: number): void {
+    const { baseMs, maxMs } = this.group.reconnect;
+    // Two devices with one client id take the broker from each other in turn: their delays must grow all the same.
+    const nowMs = this.#surroundings.world.nowMs();
+    if (nowMs - this.#connectedAtMs >= RECONNECT_POLICY.stableMs) this.#attempt = 0;
+    const random = () => this.#backoff.uniform();
+    const backoffMs = reconnectDelayMs(this.#attempt, random, { baseMs, maxMs });
+    this.#attempt++;
+    this.comeBackIn(delayMs + backoffMs);
+  }
+
+  /** Does not connect by itself any more. */
+  stay(): void {
+    this.#retryTimer?.clear();
+    this.#retryTimer = undefined;
+  }
+
   /** `tcp-close`: FIN without DISCONNECT. */
   closeConnection(): void {
-    this.#leave("waiting");
+    this.#state = "leaving";
     this.#driver.abort("close");
   }
 
   /** `tcp-reset`: RST. */
   resetConnection(): void {
-    this.#leave("waiting");
+    this.#state = "leaving";
     this.#driver.abort("reset");
   }
 
   /** `protocol-error`: the broker must close. */
   sendGarbage(): void {
-    this.#leave("waiting");
+    this.#state = "leaving";
     this.#driver.transport?.write(GARBAGE);
   }
 
@@ -233,27 +263,33 @@ export class Sensor {
       if (error instanceof CoreError) return false;
       throw error;
     }
-    this.#leave("off");
+    this.#state = "parting";
     return true;
   }
 
   /** Takes no more readings, so that what is under way can come to its end. */
   quiet(): void {
     this.#isQuiet = true;
+    this.#cancelReadings();
   }
 
   /** Ends everything at once: nothing of this sensor keeps the process. */
   stop(): void {
-    this.#retryTimer?.clear();
+    this.stay();
     this.#driver.detach()?.reset();
     this.#turnOff();
   }
 
   #open(): void {
+    if (this.#state === "parting" || this.#state === "parted") {
+      this.comeBackIn(PARTING_MS); // a reset now would cause the Will that a goodbye prevents
+      return;
+    }
     this.#retryTimer = undefined;
     if (this.#driver.isOpen) this.#driver.detach()?.reset();
     if (this.#hasLostMemory) this.#boot(this.#surroundings.core.exports.sequence(this.#session.at));
     this.#state = "connecting";
+    this.#connectedAtMs = Number.POSITIVE_INFINITY;
     this.#openedAtMs = this.#surroundings.world.nowMs();
     this.#surroundings.log.connecting(this);
     const { keepAliveSeconds, responseTimeoutMs, openTransport } = this.#surroundings;
@@ -268,7 +304,7 @@ export class Sensor {
     if (this.#hasLostMemory) this.#saveCounters();
     this.#session.reset(this.#capacities);
     this.#session.setClientId(this.clientId);
-    this.#session.setCredentials(this.#identity.username, this.#identity.password);
+    this.#session.setCredentials(this.identity.username, this.identity.password);
     this.#session.setNextPacketId(1 + Math.floor(this.#backoff.uniform() * PACKET_ID_MAX));
     const { intervalMs, deadBandMilliCelsius, qos, retain } = this.group.publish;
     const flags = qos | (retain ? RETAIN_FLAG : 0);
@@ -287,58 +323,52 @@ export class Sensor {
     }
   }
 
-  #leave(stateAfter: "off" | "waiting"): void {
-    this.#state = "leaving";
-    this.#stateAfterLeaving = stateAfter;
-  }
-
   #turnOff(): void {
     this.#state = "off";
-    this.#epoch++;
+    this.#cancelReadings();
     this.#driver.stop();
   }
 
+  #cancelReadings(): void {
+    for (const timer of this.#readings) timer.clear();
+    this.#readings.clear();
+  }
+
   #onEvent(event: Event): void {
-    const { log, world } = this.#surroundings;
     if (event === Event.ReadingDue) this.#planReading();
     else if (event === Event.Published) this.#onAcknowledged(this.#session.packetId);
-    else if (event === Event.Connected) {
-      this.#state = "connected";
-      this.#attempt = 0;
-      log.connected(this, world.nowMs() - this.#openedAtMs);
-      this.#wasConnected = true;
-      if (this.#unsentCount > 0) log.sent(this, this.#unsentCount);
-      this.#unsentCount = 0;
-    } else if (event === Event.Dropped) {
-      this.#outstanding.delete(this.#session.packetId);
-      log.dropped(this);
-    } else if (event === Event.CommandDone || event === Event.CommandUnknown) log.command(this);
+    else if (event === Event.Connected) this.#onConnected();
+    else if (event === Event.Dropped) this.#outstanding.delete(this.#session.packetId);
+    else if (event === Event.CommandDone || event === Event.CommandUnknown) {
+      this.#surroundings.log.command(this);
+    }
+  }
+
+  #onConnected(): void {
+    const { log, world } = this.#surroundings;
+    this.#state = "connected";
+    this.#connectedAtMs = world.nowMs();
+    log.connected(this, this.#connectedAtMs - this.#openedAtMs);
+    this.#wasConnected = true;
+    if (this.#unsentCount > 0) log.sent(this, this.#unsentCount);
+    this.#unsentCount = 0;
   }
 
   #onEnded(reason: EndReason): void {
-    const { log } = this.#surroundings;
+    const { log, isHeld } = this.#surroundings;
     const state = this.#state;
-    if (state === "leaving") {
-      this.#state = this.#stateAfterLeaving;
-      if (this.#state === "off") this.#turnOff();
-      return;
-    }
     this.#state = "waiting";
-    if (state === "connected") log.lost(this, reason);
-    else log.failed(this, reason);
-    if (!this.#surroundings.isHeld) this.#retry(state === "connected");
-  }
-
-  #retry(wasConnected: boolean): void {
-    const { afterMs, baseMs, maxMs } = this.group.reconnect;
-    const random = () => this.#backoff.uniform();
-    const delayMs = reconnectDelayMs(this.#attempt, random, { baseMs, maxMs });
-    this.#attempt++;
-    this.comeBackIn(delayMs + (wasConnected ? afterMs : 0));
+    if (state === "parting" || state === "parted") this.#turnOff();
+    if (state === "parting" || state === "connected") log.lost(this, reason);
+    else if (state === "connecting") log.failed(this, reason);
+    if (isHeld) return;
+    if (state === "connected") this.reconnectIn(this.group.reconnect.afterMs);
+    else if (state === "connecting") this.reconnectIn(0);
   }
 
   /** The firmware wants a reading. Jitter lets it wait, so that a fleet does not march in step. */
   #planReading(): void {
+    if (this.#isQuiet) return;
     const { core, world } = this.#surroundings;
     const nowMs = world.nowMs();
     const intervalMs = core.exports.intervalMs(this.#session.at);
@@ -348,16 +378,18 @@ export class Sensor {
     this.#dueAtMs = scheduledAtMs + intervalMs;
 
     const jitterMs = 2 * this.group.publish.jitter * intervalMs * this.#schedule.uniform();
-    const epoch = this.#epoch;
-    if (jitterMs === 0) this.#read(scheduledAtMs, epoch);
-    else {
-      const delayMs = Math.max(0, scheduledAtMs + jitterMs - nowMs);
-      world.setTimer(delayMs, () => this.#read(scheduledAtMs + jitterMs, epoch));
+    if (jitterMs === 0) {
+      this.#read(scheduledAtMs);
+      return;
     }
+    const timer = world.setTimer(Math.max(0, scheduledAtMs + jitterMs - nowMs), () => {
+      this.#readings.delete(timer);
+      this.#read(scheduledAtMs + jitterMs);
+    });
+    this.#readings.add(timer);
   }
 
-  #read(dueAtMs: number, epoch: number): void {
-    if (epoch !== this.#epoch || this.#isQuiet) return;
+  #read(dueAtMs: number): void {
     const { core, world, log, startedAtMs } = this.#surroundings;
     const { at } = this.#session;
     const nowMs = world.nowMs();
@@ -371,17 +403,25 @@ export class Sensor {
     const seq = (core.exports.sequence(at) >>> 0) - 1;
     if (packetId > 0) this.#outstanding.set(packetId, { seq, dueAtMs, publishedAtMs: nowMs });
     log.published(this, seq, nowMs);
-    if (this.#state === "connected") log.sent(this, 1);
-    else this.#unsentCount++;
+    if (this.#state !== "connected") {
+      this.#unsentCount++;
+      return;
+    }
+    log.sent(this, 1);
     this.#driver.flush();
   }
 
   #onAcknowledged(packetId: number): void {
+    const { log } = this.#surroundings;
     const outstanding = this.#outstanding.get(packetId);
-    if (outstanding === undefined) return; // a birth, or a farewell
-    this.#outstanding.delete(packetId);
-    const { seq, dueAtMs, publishedAtMs } = outstanding;
-    this.#surroundings.log.acknowledged(this, seq, dueAtMs, publishedAtMs);
+    if (outstanding !== undefined) {
+      this.#outstanding.delete(packetId);
+      const { seq, dueAtMs, publishedAtMs } = outstanding;
+      log.acknowledged(this, seq, dueAtMs, publishedAtMs);
+    } else if (this.#session.state === ConnectionState.Disconnecting) {
+      this.#state = "parted"; // the firmware has queued DISCONNECT behind its goodbye
+      log.statusAcknowledged(this, "goodbye");
+    } else log.statusAcknowledged(this, "birth");
   }
 }
 

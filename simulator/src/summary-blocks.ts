@@ -28,21 +28,23 @@ export function countRows(result: RunResult): TextBlock {
       }),
     ],
     ...reasonRows(connections),
-    ["messages", `${pairs({ published: messages.published })} (${perSecond(result)})`],
-    ["", `${sentText(messages.sent)}   ${pairs({ acknowledged: messages.acknowledged })}`],
+    [
+      "messages",
+      `${pairs({ published: messages.published })} (${perSecond(result)})   ${sentText(messages.sent)}`,
+    ],
     [
       "",
       pairs({
+        acknowledged: messages.acknowledged,
         "in doubt": messages.inDoubt,
         "sent again": messages.requeued,
         "dropped, outbox full": messages.discarded + messages.refusedFull,
       }),
     ],
     ...auditRows(audit),
-    ["status", statusMessages === null ? NOTHING : pairs(statusMessages)],
-    ["goodbyes", formatCount(result.goodbyes)],
-    ["commands", commands === null ? NOTHING : pairs(commands)],
+    ["status", statusMessages === null ? NOTHING : statusText(statusMessages, result.goodbyes)],
   ];
+  if (commands !== null) rows.push(["commands", pairs(commands)]);
   return { title: "COUNTS", lines: alignColumns(rows, new Set([0, 1])) };
 }
 
@@ -58,6 +60,14 @@ function sum(counts: Readonly<Record<string, number>>): number {
 
 function perSecond({ messages, durationMs }: RunResult): string {
   return durationMs === 0 ? NOTHING : `${((1000 * messages.published) / durationMs).toFixed(1)}/s`;
+}
+
+function statusText(
+  { online, offline, lost }: NonNullable<RunResult["statusMessages"]>,
+  goodbyes: number,
+): string {
+  const ofThese = `(goodbyes ${formatCount(goodbyes)}, the others Last Wills)`;
+  return `${pairs({ online, offline })} ${ofThese}   ${pairs({ lost })}`;
 }
 
 function sentText({ qos0, qos1, qos2 }: RunResult["messages"]["sent"]): string {
@@ -83,22 +93,12 @@ function reasonRows({ failed, refused }: RunResult["connections"]): [string, str
 }
 
 function auditRows(audit: RunResult["audit"]): [string, string][] {
-  if (audit === null) return [["audit", NOTHING]];
+  if (audit === null) return [["received", NOTHING]];
+  const { delivered, lost, unjudged, outOfOrder, unknown, inDoubtDelivered } = audit;
+  const rest = { "out of order": outOfOrder, unknown, "of those in doubt": inDoubtDelivered };
   return [
-    [
-      "audit",
-      pairs({
-        accepted: audit.accepted,
-        acknowledged: audit.acknowledged,
-        delivered: audit.delivered,
-        lost: audit.lost,
-      }),
-    ],
-    [
-      "",
-      `doubled ${doubledText(audit)}   ${pairs({ "out of order": audit.outOfOrder, unknown: audit.unknown })}`,
-    ],
-    ["", pairs({ "in doubt": audit.inDoubt, "of these delivered": audit.inDoubtDelivered })],
+    ["received", `${pairs({ messages: delivered, lost })}   doubled ${doubledText(audit)}`],
+    ["", pairs(unjudged > 0 ? { ...rest, unjudged } : rest)],
   ];
 }
 
@@ -142,19 +142,19 @@ const WILL_COLUMNS = [
 ] as const satisfies readonly (keyof WillCounts)[];
 
 export function willRows({ faults, wills }: RunResult): TextBlock {
+  const columns = [...WILL_COLUMNS, ...(wills?.unjudged ? (["unjudged"] as const) : [])];
+  const row = (name: string, injected: number, counts: WillCounts | null) => {
+    const cells = columns.map((key) => (counts === null ? NOTHING : formatCount(counts[key])));
+    return [name, formatCount(injected), ...cells];
+  };
   const rows = FAULT_KINDS.flatMap((kind) => {
     const fault = faults[kind];
-    return fault === undefined ? [] : [willRow(kind, fault.injected, fault.wills)];
+    return fault === undefined ? [] : [row(kind, fault.injected, fault.wills)];
   });
   if (rows.length === 0 && wills === null) return { title: "LAST WILLS", lines: [] };
   const injected = FAULT_KINDS.reduce((total, kind) => total + (faults[kind]?.injected ?? 0), 0);
-  rows.push(willRow("all", injected, wills));
-  return { title: "LAST WILLS", lines: alignColumns([["", "faults", ...WILL_COLUMNS], ...rows]) };
-}
-
-function willRow(name: string, injected: number, wills: WillCounts | null): string[] {
-  const cells = WILL_COLUMNS.map((key) => (wills === null ? NOTHING : formatCount(wills[key])));
-  return [name, formatCount(injected), ...cells];
+  rows.push(row("all", injected, wills));
+  return { title: "LAST WILLS", lines: alignColumns([["", "faults", ...columns], ...rows]) };
 }
 
 /** Above these the generator is too busy to measure a broker: what it reports is its own delay. */
@@ -162,7 +162,7 @@ const CPU_PERCENT_MAX = 90;
 const EVENT_LOOP_DELAY_P99_MS_MAX = 50;
 const SCHEDULE_LAG_P99_MS_MAX = 50;
 
-export function generatorRows({ generator }: RunResult): TextBlock {
+export function generatorRows({ generator, broker }: RunResult): TextBlock {
   const { scheduleLag, eventLoopDelayP99Ms, cpuPercent, cpuUsPerMessage } = generator;
   const { rssBytes, memoryPerDeviceBytes } = generator;
   const or = (value: number | null, text: (value: number) => string) =>
@@ -178,6 +178,8 @@ export function generatorRows({ generator }: RunResult): TextBlock {
       "   ",
     ),
   ];
+  if (broker.embedded)
+    lines.push("The embedded broker is part of this process: its work is in it.");
   const isBusy =
     (cpuPercent ?? 0) > CPU_PERCENT_MAX ||
     (eventLoopDelayP99Ms ?? 0) > EVENT_LOOP_DELAY_P99_MS_MAX ||

@@ -56,11 +56,15 @@ function expectationLines(expectations: readonly Expectation[], paint: Paint): s
   });
 }
 
-function verdict({ expectations, interrupted }: RunResult, paint: Paint): string {
+function verdict({ expectations, interrupted, observer }: RunResult, paint: Paint): string {
   const prefix = interrupted ? "The run was interrupted. " : "";
   const failedCount = expectations.filter(({ ok }) => !ok).length;
   if (failedCount > 0) {
     return paint.red(`${prefix}${failedCount} of ${expectations.length} expectations failed.`);
   }
-  return paint.green(`${prefix}All ${expectations.length} expectations hold.`);
+  if (observer.lost > 0) {
+    return paint.yellow(`${prefix}What could be seen is well, but not all could: see PROBLEMS.`);
+  }
+  if (interrupted) return paint.yellow(`${prefix}What could be checked until then holds.`);
+  return paint.green(`All ${expectations.length} expectations hold.`);
 }

@@ -1,7 +1,7 @@
 /** Proves per device what became of its telemetry: what was acknowledged must arrive, at QoS 2 exactly once. */
 
+import type { Qos } from "../../host/src/core/session.ts";
 import type { RunResult } from "./result.ts";
-import type { Qos } from "./scenario.ts";
 import { SequenceSet } from "./sequence-set.ts";
 
 export type AuditResult = NonNullable<RunResult["audit"]>;
@@ -23,7 +23,7 @@ export class TelemetryAudit {
 
   /** The broker has taken it over: PUBACK or PUBCOMP. */
   acknowledged(device: number, seq: number): void {
-    this.#device(device).acknowledged.add(seq);
+    this.#device(device).acknowledge(seq);
   }
 
   /** The audit's own subscriber has received it. */
@@ -31,6 +31,11 @@ export class TelemetryAudit {
     const audit = this.#device(device);
     if (!audit.accepted.has(seq)) this.#unknown++;
     else audit.deliver(seq);
+  }
+
+  /** The subscriber was away: whether it has missed what was accepted until now, nobody can judge. */
+  excuse(): void {
+    for (const audit of this.#devices) audit.excuse();
   }
 
   /** Messages that were acknowledged and have not arrived yet. */
@@ -47,11 +52,11 @@ export class TelemetryAudit {
       acknowledged: sum((audit) => audit.acknowledged.size),
       delivered: sum((audit) => audit.delivered.size),
       lost: sum((audit) => audit.owedCount),
+      unjudged: sum((audit) => audit.unjudgedCount),
       doubledAtQos1: sum((audit) => (audit.qos === 1 ? audit.doubled : 0)),
       doubledAtQos2: sum((audit) => (audit.qos === 2 ? audit.doubled : 0)),
       outOfOrder: sum((audit) => audit.outOfOrder),
       unknown: this.#unknown,
-      inDoubt: sum((audit) => audit.inDoubt),
       inDoubtDelivered: sum((audit) => audit.inDoubtDelivered),
     };
   }
@@ -68,29 +73,46 @@ class DeviceAudit {
   readonly accepted = new SequenceSet();
   readonly acknowledged = new SequenceSet();
   readonly delivered = new SequenceSet();
+  /** Acknowledged and not delivered. */
+  owedCount = 0;
+  /** The same, but accepted before the last excuse. */
+  unjudgedCount = 0;
   doubled = 0;
   outOfOrder = 0;
+  /** What has a number below this is excused. */
+  #judgedFrom = 0;
 
   constructor(qos: Qos) {
     this.qos = qos;
   }
 
-  deliver(seq: number): void {
-    const largest = this.delivered.largest;
-    if (!this.delivered.add(seq)) this.doubled++;
-    else if (largest !== undefined && seq < largest) this.outOfOrder++; // [MQTT-4.6.0-6]
+  acknowledge(seq: number): void {
+    if (this.acknowledged.add(seq) && !this.delivered.has(seq)) this.#owe(seq, 1);
   }
 
-  get owedCount(): number {
-    return this.acknowledged.size - this.acknowledged.countCommon(this.delivered);
+  deliver(seq: number): void {
+    const largest = this.delivered.largest;
+    if (!this.delivered.add(seq)) {
+      this.doubled++;
+      return;
+    }
+    if (largest !== undefined && seq < largest) this.outOfOrder++; // [MQTT-4.6.0-6]
+    if (this.acknowledged.has(seq)) this.#owe(seq, -1);
+  }
+
+  excuse(): void {
+    this.#judgedFrom = (this.accepted.largest ?? -1) + 1;
+    this.unjudgedCount += this.owedCount;
+    this.owedCount = 0;
   }
 
   /** At QoS 0 nothing is acknowledged, so nothing can be in doubt. */
-  get inDoubt(): number {
-    return this.qos === 0 ? 0 : this.accepted.size - this.acknowledged.size;
-  }
-
   get inDoubtDelivered(): number {
     return this.qos === 0 ? 0 : this.delivered.size - this.acknowledged.countCommon(this.delivered);
+  }
+
+  #owe(seq: number, change: 1 | -1): void {
+    if (seq < this.#judgedFrom) this.unjudgedCount += change;
+    else this.owedCount += change;
   }
 }

@@ -37,3 +37,16 @@ export async function until(
   }
   return true;
 }
+
+/** What `work` answers; rejects with an AbortError as soon as somebody interrupts. */
+export function interruptible<Answer>(
+  work: Promise<Answer>,
+  interrupt: AbortSignal,
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(new DOMException("It was interrupted", "AbortError"));
+    if (interrupt.aborted) stop();
+    interrupt.addEventListener("abort", stop, { once: true });
+    work.then(resolve, reject).finally(() => interrupt.removeEventListener("abort", stop));
+  });
+}

@@ -1,7 +1,7 @@
-/** Which `offline` each device owes to the world, by its Last Will or its own goodbye, and what came of it. */
+/** Which births, Last Wills and goodbyes the world must see of each device, and what came of it. */
 
 import { LatencyHistogram } from "./histogram.ts";
-import type { WillCounts } from "./result.ts";
+import type { RunResult, WillCounts } from "./result.ts";
 import type { FaultKind } from "./scenario.ts";
 
 /** A Will that the broker must publish. Times are those of the run's clock, in milliseconds. */
@@ -9,9 +9,8 @@ export interface ExpectedWill {
   fault: FaultKind;
   /** When the device went. */
   atMs: number;
-  /** Before this the broker cannot know, and after it has no excuse. */
+  /** Before this the broker cannot know; from then on it has the grace. */
   earliestMs: number;
-  latestMs: number;
 }
 
 /** What one fault kind has led to. */
@@ -24,11 +23,18 @@ export interface FaultAccount {
 
 /** An `offline` that is to come. */
 type Entry =
-  | ({ kind: "will" } & ExpectedWill)
+  | ({ kind: "will"; latestMs: number } & ExpectedWill)
   /** The device says it itself; DISCONNECT suppresses the Will [MQTT-3.14.4-3]. */
-  | { kind: "goodbye"; fault: FaultKind | undefined }
-  /** Nobody can say: the connection was lost without a fault of the run. */
+  | { kind: "goodbye"; fault: FaultKind | undefined; state: GoodbyeState }
+  /** Nobody can say whether it comes: the connection was lost, or a Will was excused. */
   | { kind: "tolerated"; untilMs: number };
+
+type GoodbyeState =
+  | "under way"
+  /** The broker has acknowledged it. */
+  | "owed"
+  /** Whether it was seen cannot be judged. */
+  | "excused";
 
 /** Timers fire early by less than a millisecond; the network takes its time after `earliestMs` was set. */
 const EARLY_TOLERANCE_MS = 5;
@@ -36,50 +42,95 @@ const EARLY_TOLERANCE_MS = 5;
 /** Devices are numbered from 0. */
 export class WillLedger {
   readonly #devices: DeviceEntries[];
+  readonly #graceMs: number;
   readonly #faults = new Map<FaultKind, FaultAccount>();
   /** Of Wills that no fault explains. */
   #unexplained = 0;
   #goodbyes = 0;
+  #lostGoodbyes = 0;
   #online = 0;
   #offline = 0;
 
-  constructor(deviceCount: number) {
+  /** `graceMs`: so much later than it could a Will may come and still be in time. */
+  constructor(deviceCount: number, graceMs: number) {
     this.#devices = Array.from({ length: deviceCount }, () => new DeviceEntries());
+    this.#graceMs = graceMs;
   }
 
   /** A fault was injected that the broker must answer with a Will. */
   expectWill(device: number, will: ExpectedWill): void {
     this.#account(will.fault).injected++;
-    this.#device(device).open.push({ kind: "will", ...will });
+    const latestMs = will.earliestMs + this.#graceMs;
+    this.#device(device).open.push({ kind: "will", latestMs, ...will });
   }
 
   /** The device says goodbye; as the fault `clean`, or at the end of the run. */
   expectGoodbye(device: number, fault?: FaultKind): void {
     if (fault !== undefined) this.#account(fault).injected++;
-    this.#device(device).open.push({ kind: "goodbye", fault });
+    this.#device(device).open.push({ kind: "goodbye", fault, state: "under way" });
   }
 
-  /** The connection was lost without a fault: a Will may come or not, until `untilMs`. */
-  tolerateWill(device: number, untilMs: number): void {
-    this.#device(device).open.push({ kind: "tolerated", untilMs });
+  /** The broker has acknowledged the device's goodbye: now it must be seen. */
+  goodbyeAcknowledged(device: number): void {
+    for (const entry of this.#device(device).open) {
+      if (entry.kind === "goodbye" && entry.state === "under way") entry.state = "owed";
+    }
+  }
+
+  /** The broker has acknowledged the device's birth: now it must be seen. */
+  birthAcknowledged(device: number): void {
+    const entries = this.#device(device);
+    if (!entries.isBirthAhead) entries.owedBirths++;
+    entries.isBirthAhead = false;
   }
 
   /**
-   * A device that went silently connects again. If the broker has not noticed that it was gone, it must now: the new
-   * connection throws the old one out [MQTT-3.1.4-2].
+   * The connection was lost without a fault: a Will may come or not until `untilMs`, and a goodbye that was under way as
+   * well. It may have come already, for a broker may tell others first.
    */
-  deviceReturned(device: number, atMs: number, graceMs: number): void {
+  connectionLost(device: number, atMs: number, untilMs: number): void {
+    const entries = this.#device(device);
+    entries.loseConnection(atMs);
+    if (entries.forgetSurplus(atMs - this.#graceMs)) this.#unexplained--;
+    else entries.open.push({ kind: "tolerated", untilMs });
+  }
+
+  /**
+   * The device connects again. If the broker has not noticed that it was gone, it does now: the new connection throws the
+   * old one out [MQTT-3.1.4-2].
+   */
+  deviceReturns(device: number, atMs: number): void {
+    const entries = this.#device(device);
+    entries.isBirthAhead = false;
+    for (const entry of entries.open) {
+      if (entry.kind === "will") entry.earliestMs = Math.min(entry.earliestMs, atMs);
+    }
+  }
+
+  /** The broker has accepted the new connection: the old one is history. */
+  deviceReturned(device: number, atMs: number): void {
+    const latestMs = atMs + this.#graceMs;
     for (const entry of this.#device(device).open) {
-      if (entry.kind !== "will") continue;
-      entry.earliestMs = Math.min(entry.earliestMs, atMs);
-      entry.latestMs = Math.min(entry.latestMs, Math.max(atMs, entry.earliestMs) + graceMs);
+      if (entry.kind === "will") entry.latestMs = Math.min(entry.latestMs, latestMs);
+      if (entry.kind === "tolerated") entry.untilMs = Math.min(entry.untilMs, latestMs);
+    }
+  }
+
+  /**
+   * Nobody can judge what was due until `dueUntilMs`: the broker was stopped and its Wills with it, or the subscriber was
+   * away. It may still come, until `untilMs`.
+   */
+  excuse(dueUntilMs: number, untilMs: number): void {
+    for (const entries of this.#devices) {
+      for (const fault of entries.excuse(dueUntilMs, untilMs))
+        this.#account(fault).wills.unjudged++;
     }
   }
 
   /** The subscriber saw the device's birth. */
   online(device: number): void {
     this.#online++;
-    this.#device(device).settled = undefined;
+    this.#lostGoodbyes += this.#device(device).beOnline();
   }
 
   /** The subscriber saw `offline`: a Will, or a goodbye. */
@@ -87,37 +138,45 @@ export class WillLedger {
     this.#offline++;
     const entries = this.#device(device);
     const entry = entries.take(atMs);
-    if (entry === undefined) this.#surplus(entries.settled);
-    else this.#settle(entry, atMs);
-    if (entry !== undefined) entries.settled = entry;
+    if (entry === undefined) this.#surplus(entries, atMs);
+    else {
+      this.#settle(entry, atMs);
+      entries.settled = entry;
+    }
   }
 
   /** When the last Will that is still to come is late; undefined if there is none. */
   get pendingUntilMs(): number | undefined {
-    const times = this.#devices.flatMap(({ open }) =>
-      open.flatMap((entry) => (entry.kind === "will" ? [entry.latestMs] : [])),
-    );
-    return times.length === 0 ? undefined : times.reduce((a, b) => Math.max(a, b));
+    let untilMs: number | undefined;
+    for (const { open } of this.#devices) {
+      for (const entry of open) {
+        if (entry.kind === "will") untilMs = Math.max(untilMs ?? entry.latestMs, entry.latestMs);
+      }
+    }
+    return untilMs;
   }
 
   /** Wills that are owed and have not come. */
   get pendingWillCount(): number {
-    return this.#pendingCount("will");
+    return this.#sum(({ willCount }) => willCount);
   }
 
-  /** Goodbyes that were said and have not been seen. */
-  get pendingGoodbyeCount(): number {
-    return this.#pendingCount("goodbye");
+  /** Births and goodbyes that the broker has acknowledged, and that have not been seen. */
+  get pendingStatusCount(): number {
+    return this.#sum(({ owedBirths, owedGoodbyes }) => owedBirths + owedGoodbyes);
   }
 
-  /** Closes the books: a Will that has not come is missing. Call it once, at the end. */
-  close(): void {
+  /** Closes the books at the end: what was due and has not come is missing. Call it once. */
+  close(atMs: number): void {
     for (const { open } of this.#devices) {
       for (const entry of open) {
         if (entry.kind !== "will") continue;
         const { wills } = this.#account(entry.fault);
-        wills.expected++;
-        wills.missing++;
+        if (entry.latestMs > atMs) wills.unjudged++;
+        else {
+          wills.expected++;
+          wills.missing++;
+        }
       }
     }
   }
@@ -136,9 +195,10 @@ export class WillLedger {
     return total;
   }
 
-  /** Births, and goodbyes and Wills together, as a subscriber of `motes/+/status` counts them. */
-  get statusMessages(): { online: number; offline: number } {
-    return { online: this.#online, offline: this.#offline };
+  /** Births, and goodbyes and Wills together, as a subscriber of `motes/+/status` counts them; and what it missed. */
+  get statusMessages(): NonNullable<RunResult["statusMessages"]> {
+    const lost = this.#lostGoodbyes + this.pendingStatusCount;
+    return { online: this.#online, offline: this.#offline, lost };
   }
 
   /** Goodbyes that were seen, those of the fault `clean` included. */
@@ -146,9 +206,8 @@ export class WillLedger {
     return this.#goodbyes;
   }
 
-  #pendingCount(kind: Entry["kind"]): number {
-    const isOfKind = (entry: Entry) => entry.kind === kind;
-    return this.#devices.reduce((sum, { open }) => sum + open.filter(isOfKind).length, 0);
+  #sum(countOf: (entries: DeviceEntries) => number): number {
+    return this.#devices.reduce((sum, entries) => sum + countOf(entries), 0);
   }
 
   #settle(entry: Entry, atMs: number): void {
@@ -163,11 +222,15 @@ export class WillLedger {
   }
 
   /** One `offline` more than the device owes. */
-  #surplus(settled: Entry | undefined): void {
+  #surplus(entries: DeviceEntries, atMs: number): void {
+    const { settled } = entries;
     if (settled?.kind === "will") this.#account(settled.fault).wills.doubled++;
     else if (settled?.kind === "goodbye" && settled.fault !== undefined) {
       this.#account(settled.fault).wills.unexpected++;
-    } else this.#unexplained++;
+    } else {
+      this.#unexplained++;
+      entries.surplusAtMs = atMs;
+    }
   }
 
   #account(fault: FaultKind): FaultAccount {
@@ -188,25 +251,95 @@ export class WillLedger {
 
 class DeviceEntries {
   /** In the order in which they were caused. */
-  readonly open: Entry[] = [];
+  open: Entry[] = [];
   /** The last that came, until the device is online again. */
   settled: Entry | undefined;
+  /** When an `offline` came that nothing explains, until the device is online again. */
+  surplusAtMs: number | undefined;
+  /** Births that the broker has acknowledged, and nobody has seen. */
+  owedBirths = 0;
+  /** A birth was seen, or excused, whose acknowledgement is still to come. */
+  isBirthAhead = false;
 
-  /** The entry that an `offline` at `atMs` belongs to. What nobody expects for sure comes last. */
+  get willCount(): number {
+    return this.open.reduce((count, { kind }) => count + (kind === "will" ? 1 : 0), 0);
+  }
+
+  get owedGoodbyes(): number {
+    const isOwed = (entry: Entry) => entry.kind === "goodbye" && entry.state === "owed";
+    return this.open.reduce((count, entry) => count + (isOwed(entry) ? 1 : 0), 0);
+  }
+
+  /** The entry that an `offline` at `atMs` belongs to: what is due first, then what nobody expects for sure. */
   take(atMs: number): Entry | undefined {
-    const isExpected = (entry: Entry) =>
-      entry.kind === "goodbye" ||
-      (entry.kind === "will" && atMs >= entry.earliestMs - EARLY_TOLERANCE_MS);
+    const isDue = (entry: Entry) =>
+      entry.kind === "goodbye" || (entry.kind === "will" && isInTime(entry, atMs));
     const isTolerated = (entry: Entry) => entry.kind === "tolerated" && atMs <= entry.untilMs;
     const entry =
-      this.open.find(isExpected) ??
+      this.open.find(isDue) ??
       this.open.find(isTolerated) ??
       this.open.find(({ kind }) => kind === "will");
     if (entry !== undefined) this.open.splice(this.open.indexOf(entry), 1);
     return entry;
   }
+
+  /** Returns how many goodbyes are lost: they would have come before this birth [MQTT-4.6.0-6]. */
+  beOnline(): number {
+    this.settled = undefined;
+    this.surplusAtMs = undefined;
+    if (this.owedBirths > 0) this.owedBirths--;
+    else this.isBirthAhead = true;
+    const lostCount = this.owedGoodbyes;
+    this.open = this.open.filter(({ kind }) => kind !== "goodbye");
+    return lostCount;
+  }
+
+  /** True if an `offline` came after `sinceMs` that nothing had explained: it was this loss. */
+  forgetSurplus(sinceMs: number): boolean {
+    const isExplained = this.surplusAtMs !== undefined && this.surplusAtMs >= sinceMs;
+    this.surplusAtMs = undefined;
+    return isExplained;
+  }
+
+  /** A goodbye that was under way may never have been taken. */
+  loseConnection(atMs: number): void {
+    this.open = this.open.filter((entry) => entry.kind !== "tolerated" || entry.untilMs >= atMs);
+    for (const entry of this.open) {
+      if (entry.kind === "goodbye" && entry.state === "under way") entry.state = "excused";
+    }
+  }
+
+  /** Returns the faults whose Wills were excused. */
+  excuse(dueUntilMs: number, untilMs: number): FaultKind[] {
+    const faults: FaultKind[] = [];
+    this.owedBirths = 0;
+    this.isBirthAhead = true;
+    this.open = this.open.map((entry) => {
+      if (entry.kind === "goodbye") return { ...entry, state: "excused" };
+      if (entry.kind === "tolerated" || entry.earliestMs > dueUntilMs) return entry;
+      faults.push(entry.fault);
+      return { kind: "tolerated", untilMs };
+    });
+    return faults;
+  }
+}
+
+function isInTime(
+  { earliestMs, latestMs }: { earliestMs: number; latestMs: number },
+  atMs: number,
+) {
+  return atMs >= earliestMs - EARLY_TOLERANCE_MS && atMs <= latestMs;
 }
 
 function noWills(): WillCounts {
-  return { expected: 0, delivered: 0, missing: 0, early: 0, late: 0, doubled: 0, unexpected: 0 };
+  return {
+    expected: 0,
+    delivered: 0,
+    missing: 0,
+    early: 0,
+    late: 0,
+    doubled: 0,
+    unexpected: 0,
+    unjudged: 0,
+  };
 }

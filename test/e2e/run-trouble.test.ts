@@ -119,7 +119,7 @@ phases: [{ connect: { rate: 100/s, timeout: 2s } }, { duration: 1s }]
   expect(Object.values(result.connections.refused)[0]).toBeGreaterThan(0);
   expect(result.audit?.delivered).toBeGreaterThan(4);
   expect(result.audit?.lost).toBe(0);
-  expect(result.problems.join()).toContain("1 devices were not connected");
+  expect(result.problems.join()).toContain("1 of 5 devices");
 });
 
 test("a broker that dies in the middle ends the run with a result, and the exit code tells", async () => {

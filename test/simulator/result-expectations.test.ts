@@ -14,6 +14,7 @@ function goodResult(): RunResult {
     late: 0,
     doubled: 0,
     unexpected: 0,
+    unjudged: 0,
   };
   const [group] = result.devices.groups;
   if (group !== undefined) result.devices.groups.push({ ...group, name: "exactly-once", qos: 2 });
@@ -28,8 +29,11 @@ const NAMES = [
   "wills_late",
   "wills_doubled",
   "wills_unexpected",
+  "status_lost",
+  "telemetry_unanswered",
   "telemetry_lost",
   "telemetry_doubled",
+  "telemetry_out_of_order",
   "commands_lost",
 ];
 
@@ -97,6 +101,27 @@ test.each<[string, (result: RunResult) => void, string]>([
     "devices that were there, or had said goodbye: 1.",
   ],
   [
+    "status_lost",
+    ({ statusMessages }) => {
+      Object.assign(statusMessages ?? {}, { lost: 4 });
+    },
+    "Births and goodbyes that the broker acknowledged, but that never arrived: 4.",
+  ],
+  [
+    "telemetry_unanswered",
+    ({ messages }) => {
+      messages.unanswered = 5;
+    },
+    "although the connection stood [MQTT-4.3.2-2]: 5.",
+  ],
+  [
+    "telemetry_out_of_order",
+    ({ audit }) => {
+      Object.assign(audit ?? {}, { outOfOrder: 6 });
+    },
+    "behind a later one of the same device [MQTT-4.6.0-6]: 6.",
+  ],
+  [
     "telemetry_lost",
     ({ audit }) => {
       Object.assign(audit ?? {}, { lost: 7 });
@@ -134,8 +159,19 @@ test("a rate is never rounded up to 100%", () => {
 
 describe("only what can be asked is asked", () => {
   test("nobody watched the Wills, audited, or sent commands", () => {
-    const result = { ...goodResult(), wills: null, audit: null, commands: null };
-    expect(namesOf(result)).toEqual(["devices_connected", "connections_lost"]);
+    const nothing = { wills: null, statusMessages: null, audit: null, commands: null };
+    expect(namesOf({ ...goodResult(), ...nothing })).toEqual([
+      "devices_connected",
+      "connections_lost",
+      "telemetry_unanswered",
+    ]);
+  });
+
+  test("whoever interrupts a run does not ask whether all were connected, but is told that they were", () => {
+    const result = { ...goodResult(), interrupted: true };
+    expect(namesOf(result)).toContain("devices_connected");
+    result.devices.connected = 3;
+    expect(namesOf(result)).not.toContain("devices_connected");
   });
 
   test("where the broker was restarted, connections may be lost", () => {
@@ -152,12 +188,13 @@ describe("only what can be asked is asked", () => {
   });
 
   test.each([
-    [0, []],
-    [1, ["telemetry_lost"]],
-    [2, ["telemetry_lost", "telemetry_doubled"]],
+    [0, ["out_of_order"]],
+    [1, ["unanswered", "lost", "out_of_order"]],
+    [2, ["unanswered", "lost", "doubled", "out_of_order"]],
   ] as const)("at QoS %d the telemetry promises %j", (qos, names) => {
     const result = goodResult();
     for (const group of result.devices.groups) group.qos = qos;
-    expect(namesOf(result).filter((name) => name.startsWith("telemetry"))).toEqual(names);
+    const asked = namesOf(result).filter((name) => name.startsWith("telemetry_"));
+    expect(asked).toEqual(names.map((name) => `telemetry_${name}`));
   });
 });

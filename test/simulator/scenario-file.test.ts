@@ -59,7 +59,7 @@ describe("a file with little in it", () => {
         { kind: "connect", name: "connect", ratePerSecond: 100, timeoutMs: 60_000 },
         { kind: "steady", name: "steady", durationMs: 30_000 },
       ],
-      observe: { wills: true, audit: true, graceMs: 5000 },
+      observe: { wills: true, audit: true, graceMs: 8000 },
     });
   });
 

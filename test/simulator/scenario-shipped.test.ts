@@ -77,6 +77,6 @@ test("demo shows every kind of fault with 50 sensors in less than 25 seconds", (
 test("last-will-all-kinds has every kind of fault, and the patience that mosquitto needs", () => {
   const scenario = readScenario(textOf("last-will-all-kinds"), "last-will-all-kinds.yaml");
   expect(faultKinds(scenario).sort()).toEqual([...FAULT_KINDS].sort());
-  // Mosquitto 2.0 looks for silent clients about every 5 s.
-  expect(scenario.observe.graceMs).toBeGreaterThanOrEqual(5000);
+  // Mosquitto 2.0 looks for silent clients about every 6 s, and is off by up to 1 s.
+  expect(scenario.observe.graceMs).toBeGreaterThanOrEqual(7000);
 });

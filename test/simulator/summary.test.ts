@@ -40,6 +40,7 @@ function emptyResult(): RunResult {
       sent: { qos0: 0, qos1: 0, qos2: 0 },
       acknowledged: 0,
       inDoubt: 0,
+      unanswered: 0,
       requeued: 0,
       discarded: 0,
       refusedFull: 0,

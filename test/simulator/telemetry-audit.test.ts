@@ -46,7 +46,7 @@ test("what was not acknowledged is in doubt, delivered or not, and not lost", ()
   const audit = new TelemetryAudit([1]);
   published(audit, 0, 1, 2);
   audit.delivered(0, 2);
-  expect(audit.result()).toMatchObject({ lost: 0, inDoubt: 2, inDoubtDelivered: 1 });
+  expect(audit.result()).toMatchObject({ acknowledged: 0, lost: 0, inDoubtDelivered: 1 });
 });
 
 test("a second copy is allowed at QoS 1 and counted as a fault at QoS 2 [MQTT-4.3.3-1]", () => {
@@ -63,7 +63,12 @@ test("at QoS 0 nothing is lost and nothing in doubt: nothing was promised", () =
   const audit = new TelemetryAudit([0]);
   published(audit, 0, 1, 2);
   audit.delivered(0, 2);
-  expect(audit.result()).toMatchObject({ accepted: 2, delivered: 1, lost: 0, inDoubt: 0 });
+  expect(audit.result()).toMatchObject({
+    accepted: 2,
+    delivered: 1,
+    lost: 0,
+    inDoubtDelivered: 0,
+  });
 });
 
 test("a first copy behind a later message is out of order, a repeated one is not [MQTT-4.6.0-6]", () => {
@@ -77,4 +82,33 @@ test("a message that no device has sent is unknown", () => {
   const audit = new TelemetryAudit([1]);
   audit.delivered(0, 7);
   expect(audit.result()).toMatchObject({ unknown: 1, delivered: 0 });
+});
+
+test("what was accepted while the subscriber was away is not judged, what came later is", () => {
+  const audit = new TelemetryAudit([1]);
+  published(audit, 0, 1, 2, 3);
+  audit.acknowledged(0, 1);
+  audit.acknowledged(0, 2);
+  audit.excuse();
+  audit.acknowledged(0, 3);
+  published(audit, 0, 4);
+  audit.acknowledged(0, 4);
+  expect(audit.result()).toMatchObject({ lost: 1, unjudged: 3 });
+  audit.delivered(0, 2);
+  audit.delivered(0, 4);
+  expect(audit.result()).toMatchObject({ lost: 0, unjudged: 2 });
+});
+
+test("a message is owed from its acknowledgement to its delivery, whichever comes first", () => {
+  const audit = new TelemetryAudit([1]);
+  published(audit, 0, 1, 2);
+  audit.delivered(0, 1);
+  audit.acknowledged(0, 1);
+  audit.acknowledged(0, 1);
+  expect(audit.owedCount).toBe(0);
+  audit.acknowledged(0, 2);
+  expect(audit.owedCount).toBe(1);
+  audit.delivered(0, 2);
+  audit.delivered(0, 2);
+  expect(audit.owedCount).toBe(0);
 });

@@ -25,7 +25,7 @@ const PROGRESS_MS = 250;
 /** A terminal's width is not known to a stream of text; no line of ours is longer. */
 const WIDTH = 100;
 
-/** The exit code: 0, or 99 if something that must hold does not. */
+/** Answers the exit code: 0, 99 if something that must hold does not, or 5 if not everything could be seen. */
 export async function runAndReport(options: ReportOptions): Promise<ExitCode> {
   const { scenario, context, output, json } = options;
   const progress = new Progress(scenario, context, output);
@@ -49,10 +49,15 @@ export async function runAndReport(options: ReportOptions): Promise<ExitCode> {
     });
     progress.stop();
     report(result, output, json);
-    return result.expectations.every(({ ok }) => ok) ? ExitCode.Ok : ExitCode.ExpectationFailed;
+    return exitCodeOf(result);
   } finally {
     progress.stop();
   }
+}
+
+function exitCodeOf({ expectations, observer }: RunResult): ExitCode {
+  if (!expectations.every(({ ok }) => ok)) return ExitCode.ExpectationFailed;
+  return observer.lost > 0 ? ExitCode.Incomplete : ExitCode.Ok;
 }
 
 function report(result: RunResult, output: Output, json: boolean): void {

@@ -3,19 +3,11 @@
 import type { Command } from "commander";
 import { action, type CliContext, type CommandCall } from "../../../../host/src/cli/command.ts";
 import type { ExitCode } from "../../../../host/src/cli/exit-code.ts";
-import { addBrokerOptions } from "../../../../host/src/cli/options.ts";
+import { addBrokerOptions, type BrokerFlags } from "../../../../host/src/cli/options.ts";
 import type { ScenarioOverrides } from "../../override-draft.ts";
 
-interface RunFlags {
-  host?: string;
-  port?: string;
-  url?: string;
-  cafile?: string;
-  cert?: string;
-  key?: string;
-  insecure?: boolean;
+interface RunFlags extends BrokerFlags {
   servername?: string;
-  tlsAlpn?: string;
   username?: string;
   password?: string;
   passwordFile?: string;
