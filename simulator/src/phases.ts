@@ -41,7 +41,7 @@ export interface Stage {
 }
 
 /** Commands to one device. */
-export interface CommandCount {
+interface CommandCount {
   sent: number;
   /** Had arrived before the first was sent: an earlier run had left them at the broker. */
   before: number;

@@ -11,7 +11,7 @@ export interface ProgressSnapshot {
   /** How long the run should take, if that can be known. */
   plannedMs: number | undefined;
   phaseName: string;
-  /** Counts from 0. */
+  /** Counts from 0; `phaseCount` and more when the scenario is over. */
   phaseIndex: number;
   phaseCount: number;
   deviceCount: number;
@@ -85,7 +85,7 @@ function bar(share: number): string {
 }
 
 function phaseText({ phaseIndex, phaseCount, phaseName }: ProgressSnapshot): string {
-  return `${phaseIndex + 1}/${phaseCount} ${phaseName}`;
+  return phaseIndex < phaseCount ? `${phaseIndex + 1}/${phaseCount} ${phaseName}` : phaseName;
 }
 
 function connectedText({ connectedCount, deviceCount }: ProgressSnapshot): string {

@@ -37,7 +37,9 @@ export interface RunOptions {
   readFile: (path: string, what: string) => Uint8Array;
   /** Of wasmqtt. */
   version: string;
-  /** Called when a phase begins. */
+  /** Opens the connections to the scenario's `broker.url` instead of the network: in memory, for simulated worlds. */
+  openTransport?: OpenTransport;
+  /** Called when a phase of the scenario begins, and then for `WAITING_PHASE`, if it has to, and `GOODBYE_PHASE`. */
   onPhase?: (name: string) => void;
   /** Called once, before the first device connects: what it gives can be looked at while the run goes on. */
   onStart?: (view: RunView) => void;
@@ -52,6 +54,10 @@ export interface RunView {
   /** What went wrong so far, in plain sentences. Grows. */
   problems: readonly string[];
 }
+
+/** What a run does when the scenario is over: waits for the Wills that are still to come, and lets the devices leave. */
+const WAITING_PHASE = "waiting for Last Wills";
+const GOODBYE_PHASE = "goodbye";
 
 /** How long the devices may take to say goodbye: so long, and a little for each. */
 const GOODBYE_MS = 5_000;
@@ -97,7 +103,7 @@ class Run {
     this.#options = options;
     this.#url = url;
     this.#broker = broker;
-    this.#openTransport = this.#transport();
+    this.#openTransport = options.openTransport ?? this.#transport();
   }
 
   async run(): Promise<RunResult> {
@@ -208,11 +214,13 @@ class Run {
     const { world, interrupt, fleet, ledger, graceMs } = stage;
     const { observe, broker } = this.#options.scenario;
     const untilMs = observe.wills ? ledger.pendingUntilMs : undefined;
-    if (untilMs !== undefined) {
+    if (untilMs !== undefined && !interrupt.aborted) {
+      this.#options.onPhase?.(WAITING_PHASE);
       const isSettled = () => ledger.pendingWillCount === 0;
       await until(isSettled, world, untilMs - world.nowMs(), interrupt);
     }
 
+    this.#options.onPhase?.(GOODBYE_PHASE);
     // An interrupted run says goodbye all the same; only a second Ctrl-C ends it at once.
     const uninterrupted = new AbortController().signal;
     const { responseTimeoutMs } = broker;

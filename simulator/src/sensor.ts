@@ -72,7 +72,7 @@ interface Outstanding {
 }
 
 /**
- *   off, waiting ──comeBackIn──> connecting ──CONNACK──> connected ──fault──> leaving ──ended──> waiting
+ *   off, waiting ──comeBackIn──> connecting ──CONNACK──> connected ──fault──> leaving, condemned ──ended──> waiting
  *                                    │                     │   └──goodbye──> parting ──acknowledged──> parted ──ended──> off
  *                                    └──────ended──────────┴──> waiting
  */
@@ -83,8 +83,10 @@ type State =
   | "waiting"
   | "connecting"
   | "connected"
-  /** A fault is about to end the connection. */
+  /** This side is about to end the connection, for a fault. */
   | "leaving"
+  /** It has sent garbage: the broker is about to end the connection. */
+  | "condemned"
   /** The goodbye is under way. */
   | "parting"
   /** The broker has taken the goodbye; DISCONNECT follows it. */
@@ -227,7 +229,7 @@ export class Sensor {
 
   /** `protocol-error`: the broker must close. */
   sendGarbage(): void {
-    this.#state = "leaving";
+    this.#state = "condemned";
     this.#driver.transport?.write(GARBAGE);
   }
 
@@ -264,6 +266,7 @@ export class Sensor {
       throw error;
     }
     this.#state = "parting";
+    this.#cancelReadings();
     return true;
   }
 
@@ -403,12 +406,10 @@ export class Sensor {
     const seq = (core.exports.sequence(at) >>> 0) - 1;
     if (packetId > 0) this.#outstanding.set(packetId, { seq, dueAtMs, publishedAtMs: nowMs });
     log.published(this, seq, nowMs);
-    if (this.#state !== "connected") {
-      this.#unsentCount++;
-      return;
-    }
-    log.sent(this, 1);
-    this.#driver.flush();
+    if (this.#state === "connected" || this.#state === "condemned") {
+      log.sent(this, 1);
+      this.#driver.flush();
+    } else this.#unsentCount++;
   }
 
   #onAcknowledged(packetId: number): void {

@@ -25,7 +25,7 @@ export interface FaultAccount {
 type Entry =
   | ({ kind: "will"; latestMs: number } & ExpectedWill)
   /** The device says it itself; DISCONNECT suppresses the Will [MQTT-3.14.4-3]. */
-  | { kind: "goodbye"; fault: FaultKind | undefined; state: GoodbyeState }
+  | { kind: "goodbye"; fault: FaultKind | undefined; state: GoodbyeState; isPast: boolean }
   /** Nobody can say whether it comes: the connection was lost, or a Will was excused. */
   | { kind: "tolerated"; untilMs: number };
 
@@ -38,6 +38,9 @@ type GoodbyeState =
 
 /** Timers fire early by less than a millisecond; the network takes its time after `earliestMs` was set. */
 const EARLY_TOLERANCE_MS = 5;
+
+/** A subscriber may hear so much sooner than the device itself that the broker has ended its connection. */
+const LATE_NEWS_MS = 1_000;
 
 /** Devices are numbered from 0. */
 export class WillLedger {
@@ -60,14 +63,18 @@ export class WillLedger {
   /** A fault was injected that the broker must answer with a Will. */
   expectWill(device: number, will: ExpectedWill): void {
     this.#account(will.fault).injected++;
+    const entries = this.#device(device);
     const latestMs = will.earliestMs + this.#graceMs;
-    this.#device(device).open.push({ kind: "will", latestMs, ...will });
+    const entry: Entry = { kind: "will", latestMs, ...will };
+    // The broker ended the connection just before, and the device did not know yet: this is that Will.
+    if (this.#explainSurplus(entries, will.atMs)) this.#settle(entry, will.earliestMs);
+    else entries.open.push(entry);
   }
 
   /** The device says goodbye; as the fault `clean`, or at the end of the run. */
   expectGoodbye(device: number, fault?: FaultKind): void {
     if (fault !== undefined) this.#account(fault).injected++;
-    this.#device(device).open.push({ kind: "goodbye", fault, state: "under way" });
+    this.#device(device).open.push({ kind: "goodbye", fault, state: "under way", isPast: false });
   }
 
   /** The broker has acknowledged the device's goodbye: now it must be seen. */
@@ -80,8 +87,8 @@ export class WillLedger {
   /** The broker has acknowledged the device's birth: now it must be seen. */
   birthAcknowledged(device: number): void {
     const entries = this.#device(device);
-    if (!entries.isBirthAhead) entries.owedBirths++;
-    entries.isBirthAhead = false;
+    if (entries.birthsAhead > 0) entries.birthsAhead--;
+    else entries.owedBirths++;
   }
 
   /**
@@ -91,8 +98,7 @@ export class WillLedger {
   connectionLost(device: number, atMs: number, untilMs: number): void {
     const entries = this.#device(device);
     entries.loseConnection(atMs);
-    if (entries.forgetSurplus(atMs - this.#graceMs)) this.#unexplained--;
-    else entries.open.push({ kind: "tolerated", untilMs });
+    if (!this.#explainSurplus(entries, atMs)) entries.open.push({ kind: "tolerated", untilMs });
   }
 
   /**
@@ -101,9 +107,10 @@ export class WillLedger {
    */
   deviceReturns(device: number, atMs: number): void {
     const entries = this.#device(device);
-    entries.isBirthAhead = false;
+    entries.birthsAhead = 0;
     for (const entry of entries.open) {
       if (entry.kind === "will") entry.earliestMs = Math.min(entry.earliestMs, atMs);
+      if (entry.kind === "goodbye") entry.isPast = true;
     }
   }
 
@@ -233,6 +240,15 @@ export class WillLedger {
     }
   }
 
+  /** True if an `offline` came shortly before that nothing had explained: now something does. */
+  #explainSurplus(entries: DeviceEntries, atMs: number): boolean {
+    const { surplusAtMs = Number.NEGATIVE_INFINITY } = entries;
+    entries.surplusAtMs = undefined;
+    if (atMs - surplusAtMs > LATE_NEWS_MS) return false;
+    this.#unexplained--;
+    return true;
+  }
+
   #account(fault: FaultKind): FaultAccount {
     let account = this.#faults.get(fault);
     if (account === undefined) {
@@ -258,8 +274,8 @@ class DeviceEntries {
   surplusAtMs: number | undefined;
   /** Births that the broker has acknowledged, and nobody has seen. */
   owedBirths = 0;
-  /** A birth was seen, or excused, whose acknowledgement is still to come. */
-  isBirthAhead = false;
+  /** Births of this connection that were seen, or excused, before their acknowledgement. */
+  birthsAhead = 0;
 
   get willCount(): number {
     return this.open.reduce((count, { kind }) => count + (kind === "will" ? 1 : 0), 0);
@@ -283,22 +299,15 @@ class DeviceEntries {
     return entry;
   }
 
-  /** Returns how many goodbyes are lost: they would have come before this birth [MQTT-4.6.0-6]. */
+  /** Returns how many goodbyes are lost: those of earlier connections would have come before [MQTT-4.6.0-6]. */
   beOnline(): number {
     this.settled = undefined;
     this.surplusAtMs = undefined;
     if (this.owedBirths > 0) this.owedBirths--;
-    else this.isBirthAhead = true;
-    const lostCount = this.owedGoodbyes;
-    this.open = this.open.filter(({ kind }) => kind !== "goodbye");
-    return lostCount;
-  }
-
-  /** True if an `offline` came after `sinceMs` that nothing had explained: it was this loss. */
-  forgetSurplus(sinceMs: number): boolean {
-    const isExplained = this.surplusAtMs !== undefined && this.surplusAtMs >= sinceMs;
-    this.surplusAtMs = undefined;
-    return isExplained;
+    else this.birthsAhead++;
+    const owedBefore = this.owedGoodbyes;
+    this.open = this.open.filter((entry) => entry.kind !== "goodbye" || !entry.isPast);
+    return owedBefore - this.owedGoodbyes;
   }
 
   /** A goodbye that was under way may never have been taken. */
@@ -313,7 +322,7 @@ class DeviceEntries {
   excuse(dueUntilMs: number, untilMs: number): FaultKind[] {
     const faults: FaultKind[] = [];
     this.owedBirths = 0;
-    this.isBirthAhead = true;
+    this.birthsAhead = Number.POSITIVE_INFINITY;
     this.open = this.open.map((entry) => {
       if (entry.kind === "goodbye") return { ...entry, state: "excused" };
       if (entry.kind === "tolerated" || entry.earliestMs > dueUntilMs) return entry;

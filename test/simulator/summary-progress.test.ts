@@ -35,6 +35,11 @@ const start: ProgressSnapshot = {
   wills: undefined,
 };
 
+test("what comes behind the last phase has no number", () => {
+  const ending = { ...snapshot, phaseIndex: 10, phaseName: "goodbye" };
+  expect(progressLine(ending)).toMatch(/^12\.3s {2}goodbye {2}45 of 50/u);
+});
+
 test("a log gets one line", () => {
   expect(progressLine(snapshot)).toBe(
     "12.3s  3/10 the power goes  45 of 50 connected  1 204 published (97.1/s)  ack p99 4.20 ms  Last Wills 12 of 15 delivered",

@@ -149,11 +149,16 @@ test("a goodbye is owed once the broker has acknowledged it, and then lost if no
   expect(ledger.statusMessages).toEqual({ online: 0, offline: 0, lost: 1 });
 });
 
-test("a goodbye that has not come before the next birth is lost for good [MQTT-4.6.0-6]", () => {
+test("a goodbye that has not come before the next connection's birth is lost [MQTT-4.6.0-6]", () => {
   const ledger = newLedger();
   ledger.expectGoodbye(0);
   ledger.goodbyeAcknowledged(0);
+  ledger.online(0); // a second copy of the birth before
+  expect(ledger.statusMessages.lost).toBe(1);
+  expect(ledger.pendingStatusCount).toBe(1);
+  ledger.deviceReturns(0, 90);
   ledger.online(0);
+  expect(ledger.pendingStatusCount).toBe(0);
   ledger.expectWill(0, RESET);
   ledger.offline(0, 150);
   expect(total(ledger)).toEqual({ ...NOTHING, expected: 1, delivered: 1 });
@@ -203,6 +208,13 @@ test("a Will that comes before the device has noticed its loss is explained afte
   ledger.online(1);
   ledger.connectionLost(1, 510, 2000); // that is another one
   expect(total(ledger)).toEqual({ ...NOTHING, unexpected: 1 });
+});
+
+test("a Will that comes just before a fault, because the broker was faster, is the one of the fault", () => {
+  const ledger = newLedger();
+  ledger.offline(0, 99);
+  ledger.expectWill(0, RESET);
+  expect(total(ledger)).toEqual({ ...NOTHING, expected: 1, delivered: 1 });
 });
 
 test("a goodbye whose connection was lost is not owed, and a Will may come behind it", () => {
