@@ -20,13 +20,20 @@ const NANOSECONDS_PER_MS = 1e6;
 const DEVICE_COUNT_MIN = 500;
 const MESSAGE_COUNT_MIN = 1_000;
 
+/** The process when all devices were connected. */
+interface Connected {
+  cpuUs: number;
+  rssBytes: number;
+  messageCount: number;
+}
+
 /** Measures from its making on. */
 export class GeneratorMeter {
   readonly #meter: ProcessMeter;
   readonly #eventLoop: IntervalHistogram;
   readonly #startCpuUs: number;
   readonly #startRssBytes: number;
-  #connectedRssBytes: number | undefined;
+  #connected: Connected | undefined;
 
   constructor(meter: ProcessMeter) {
     this.#meter = meter;
@@ -36,9 +43,10 @@ export class GeneratorMeter {
     this.#eventLoop.enable();
   }
 
-  /** Call it when all devices are connected: what they need is measured here. */
-  fleetConnected(): void {
-    this.#connectedRssBytes = this.#meter.rssBytes();
+  /** Call it when all devices are connected: what they need is measured here, and what a message needs from here on. */
+  fleetConnected(messageCount: number): void {
+    const { cpuUs, rssBytes } = this.#meter;
+    this.#connected = { cpuUs: cpuUs(), rssBytes: rssBytes(), messageCount };
   }
 
   /** Ends the measurement of the event loop. Harmless a second time. */
@@ -48,17 +56,26 @@ export class GeneratorMeter {
 
   /** After `stop`. */
   result(durationMs: number, messageCount: number, deviceCount: number): GeneratorResult {
-    const cpuUs = this.#meter.cpuUs() - this.#startCpuUs;
-    const isMeasurable = this.#connectedRssBytes !== undefined && deviceCount >= DEVICE_COUNT_MIN;
-    const grownBytes = Math.max(0, (this.#connectedRssBytes ?? 0) - this.#startRssBytes);
+    const cpuUs = this.#meter.cpuUs();
     // The timer of the measurement itself is late by its own resolution.
     const delayMs = this.#eventLoop.percentile(99) / NANOSECONDS_PER_MS - EVENT_LOOP_RESOLUTION_MS;
     return {
       eventLoopDelayP99Ms: Math.max(0, delayMs),
-      cpuPercent: durationMs > 0 ? cpuUs / (durationMs * 10) : null,
-      cpuUsPerMessage: messageCount >= MESSAGE_COUNT_MIN ? cpuUs / messageCount : null,
+      cpuPercent: durationMs > 0 ? (cpuUs - this.#startCpuUs) / (durationMs * 10) : null,
+      cpuUsPerMessage: this.#cpuUsPerMessage(cpuUs, messageCount),
       rssBytes: this.#meter.rssBytes(),
-      memoryPerDeviceBytes: isMeasurable ? grownBytes / deviceCount : null,
+      memoryPerDeviceBytes: this.#memoryPerDeviceBytes(deviceCount),
     };
+  }
+
+  #cpuUsPerMessage(cpuUs: number, messageCount: number): number | null {
+    if (this.#connected === undefined) return null;
+    const count = messageCount - this.#connected.messageCount;
+    return count < MESSAGE_COUNT_MIN ? null : (cpuUs - this.#connected.cpuUs) / count;
+  }
+
+  #memoryPerDeviceBytes(deviceCount: number): number | null {
+    if (this.#connected === undefined || deviceCount < DEVICE_COUNT_MIN) return null;
+    return Math.max(0, this.#connected.rssBytes - this.#startRssBytes) / deviceCount;
   }
 }

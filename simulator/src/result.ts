@@ -129,9 +129,17 @@ const generator = z.object({
   scheduleLag: latency.nullable().describe("How late the readings were taken"),
   eventLoopDelayP99Ms: milliseconds().nullable(),
   cpuPercent: z.number().min(0).nullable().describe("Of one processor core"),
-  cpuUsPerMessage: z.number().min(0).nullable(),
+  cpuUsPerMessage: z
+    .number()
+    .min(0)
+    .nullable()
+    .describe("Processor time per published message, from the end of the connect phase on"),
   rssBytes: count(),
-  memoryPerDeviceBytes: z.number().min(0).nullable(),
+  memoryPerDeviceBytes: z
+    .number()
+    .min(0)
+    .nullable()
+    .describe("What the process grew by until the connect phase ended"),
 });
 
 const expectation = z.object({

@@ -205,7 +205,7 @@ class Run {
       if (interrupt.aborted) return;
       onPhase?.(phase.name);
       await runPhase(phase, stage);
-      if (phase.kind === "connect") generator.fleetConnected();
+      if (phase.kind === "connect") generator.fleetConnected(stage.fleet.counts.published);
     }
   }
 

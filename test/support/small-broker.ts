@@ -28,6 +28,8 @@ export interface Misbehaviour {
   grants?: (topicFilter: string) => number | "close";
   /** Return code of CONNACK; 0 if absent. */
   returnCode?: (clientId: string) => number;
+  /** Messages of earlier runs that a new subscription to this filter brings, one each 10 ms [MQTT-3.3.1-8]. */
+  retained?: { topicFilter: string; messages: { topic: string; payload: string }[] };
   /** Gives up a silent client after so many times its keep alive; 1.5 if absent. */
   keepAliveFactor?: number;
 }
@@ -45,6 +47,8 @@ type Wire = Pick<Transport, "write" | "reset">;
 export class SmallBroker {
   readonly world: World;
   readonly misbehaviour: Misbehaviour;
+  /** With which each client has logged in, by client id. */
+  readonly userNames = new Map<string, string | undefined>();
   readonly #clients = new Map<string, BrokerClient>();
   /** What has left the broker and is not yet at its subscriber. */
   readonly #timers = new Set<Timer>();
@@ -77,6 +81,19 @@ export class SmallBroker {
     return [...this.#clients.keys()];
   }
 
+  /** Of clients that want to be remembered. */
+  get sessionIds(): string[] {
+    return [...this.#sessions.keys()];
+  }
+
+  /** Has a session of this client, and one message that waits for it, as an earlier run may have left them. */
+  remember(clientId: string, topic: string, payload: string): void {
+    const session = newSession();
+    session.subscriptions.set(topic, 1);
+    session.waiting.push({ topic, payload, qos: 1 });
+    this.#sessions.set(clientId, session);
+  }
+
   /** Ends the connections of all clients whose id begins so and who have not said goodbye, as a broker that cleans up. */
   throwOut(idPrefix: string): void {
     for (const [id, client] of this.#clients) {
@@ -106,7 +123,7 @@ export class SmallBroker {
       if (granted === undefined) continue;
       const message = { topic, payload, qos: Math.min(qos, granted) as QoS };
       const delaysMs = this.misbehaviour.copies?.({ topic, payload, isWill, to: id }) ?? [0];
-      for (const delayMs of delaysMs) this.#later(delayMs, () => client.deliver(message));
+      for (const delayMs of delaysMs) this.later(delayMs, () => client.deliver(message));
     }
     for (const [id, session] of this.#sessions) {
       if (this.#clients.has(id)) continue;
@@ -120,7 +137,7 @@ export class SmallBroker {
     for (const timer of this.#timers) timer.clear();
   }
 
-  #later(delayMs: number, callback: () => void): void {
+  later(delayMs: number, callback: () => void): void {
     if (delayMs === 0) {
       callback();
       return;
@@ -273,7 +290,9 @@ class BrokerClient {
     this.#silenceTimer = this.#broker.world.setTimer(this.#patienceMs, () => this.end());
   }
 
-  #onConnect({ clientId, clean = true, keepalive = 0, will }: mqtt.IConnectPacket): void {
+  #onConnect(packet: mqtt.IConnectPacket): void {
+    const { clientId, clean = true, keepalive = 0, will, username } = packet;
+    this.#broker.userNames.set(clientId, username);
     const { returnCode = () => 0, keepAliveFactor = 1.5 } = this.#broker.misbehaviour;
     const code = returnCode(clientId);
     if (code !== 0) {
@@ -314,6 +333,17 @@ class BrokerClient {
       if (code <= 2) this.session.subscriptions.set(topic, Math.min(code, qos) as QoS);
     }
     this.#send({ cmd: "suback", messageId, granted });
+    for (const { topic } of subscriptions) this.#sendRetained(topic);
+  }
+
+  #sendRetained(subscribed: string): void {
+    const { topicFilter, messages } = this.#broker.misbehaviour.retained ?? { messages: [] };
+    if (topicFilter !== subscribed) return;
+    for (const [index, { topic, payload }] of messages.entries()) {
+      this.#broker.later(10 * index, () => {
+        this.#send({ cmd: "publish", topic, payload, qos: 0, dup: false, retain: true });
+      });
+    }
   }
 
   #send(packet: Packet): void {

@@ -1,6 +1,7 @@
 /** A whole run in memory and in virtual time, against a small broker that behaves as the test says. */
 
-import { readFile } from "node:fs/promises";
+import { readModule } from "../../host/src/core/core.ts";
+import type { OpenTransport } from "../../host/src/transport/transport.ts";
 import type { RunResult } from "../../simulator/src/result.ts";
 import { type RunOptions, type RunView, runScenario } from "../../simulator/src/run.ts";
 import { readScenario } from "../../simulator/src/scenario-file.ts";
@@ -20,6 +21,8 @@ export interface VirtualRunOptions {
   misbehaviour?: Misbehaviour;
   /** How long bytes are under way to and from the broker; 0 if absent. */
   lagMs?: () => number;
+  /** Puts something between the run and the broker. */
+  wrap?: (openTransport: OpenTransport) => OpenTransport;
   /** Called once all is set up, before the first device connects. */
   begun?: (stage: { world: VirtualWorld; broker: SmallBroker; view: RunView }) => void;
   onPhase?: (name: string, stage: { world: VirtualWorld; broker: SmallBroker }) => void;
@@ -34,25 +37,26 @@ const WIRE_MS = 200;
 /** `text` is a scenario without `broker.url`. */
 export async function virtualRun(
   text: string,
-  { misbehaviour, lagMs, begun, onPhase, interrupt }: VirtualRunOptions = {},
+  options: VirtualRunOptions = {},
 ): Promise<VirtualRun> {
+  const { misbehaviour, lagMs, wrap = (open) => open, interrupt } = options;
   const world = new VirtualWorld();
   const broker = new SmallBroker(world, misbehaviour);
-  const options: RunOptions = {
+  const open = wrap(broker.openTransport);
+  const runOptions: RunOptions = {
     scenario: readScenario(text, "test.yaml", { url: "mqtt://memory.invalid" }),
-    firmware: { name: "thermometer", bytes: await thermometer() },
+    firmware: { name: "thermometer", bytes: await readModule("thermometer") },
     world,
     interrupt: interrupt ?? new AbortController().signal,
     meter: { cpuUs: () => 0, rssBytes: () => 0 },
     readFile: () => new Uint8Array(0),
     version: "1.2.3",
-    openTransport:
-      lagMs === undefined ? broker.openTransport : lagging(broker.openTransport, world, lagMs),
-    onStart: (view) => begun?.({ world, broker, view }),
-    onPhase: (name) => onPhase?.(name, { world, broker }),
+    openTransport: lagMs === undefined ? open : lagging(open, world, lagMs),
+    onStart: (view) => options.begun?.({ world, broker, view }),
+    onPhase: (name) => options.onPhase?.(name, { world, broker }),
   };
   let isOver = false;
-  const run = runScenario(options).finally(() => {
+  const run = runScenario(runOptions).finally(() => {
     isOver = true;
   });
   run.catch(() => {}); // whoever awaits it below sees the failure
@@ -66,8 +70,4 @@ export async function virtualRun(
   await world.advance(WIRE_MS); // what is still under way arrives
   const failed = result.expectations.filter(({ ok }) => !ok).map(({ name }) => name);
   return { result, failed, world, broker };
-}
-
-function thermometer(): Promise<Uint8Array> {
-  return readFile(new URL("../../dist/thermometer.wasm", import.meta.url));
 }

@@ -1,0 +1,289 @@
+/** What the devices of a fleet do, in virtual time: when they connect, what they send, how they go and come back. */
+
+import { beforeEach, describe, expect, test } from "vitest";
+import type { Delivery } from "../support/small-broker.ts";
+import { type VirtualRunOptions, virtualRun } from "../support/virtual-run.ts";
+import type { VirtualWorld } from "../support/virtual-world.ts";
+
+interface Seen {
+  atMs: number;
+  clientId: string;
+  text: string;
+}
+
+/** What the observer was sent, in order: telemetry, and the devices' status. */
+let telemetry: Seen[];
+let status: Seen[];
+
+beforeEach(() => {
+  telemetry = [];
+  status = [];
+});
+
+interface Options extends VirtualRunOptions {
+  seed?: number;
+}
+
+/** `lines` follow `phases:`; `group` is what stands in the group of devices besides its count. */
+function run(count: number, group: string, lines: string[], options: Options = {}) {
+  let world: VirtualWorld | undefined;
+  const { misbehaviour, begun } = options;
+  const copies = (delivery: Delivery) => {
+    const { topic, payload: text, to } = delivery;
+    const [, clientId = "", kind] = topic.split("/");
+    const atMs = world?.nowMs() ?? 0;
+    if (to.startsWith("wasmqtt-observer")) {
+      (kind === "status" ? status : telemetry).push({ atMs, clientId, text });
+    }
+    return misbehaviour?.copies?.(delivery) ?? [0];
+  };
+  return virtualRun(
+    `version: 1
+seed: ${options.seed ?? 1}
+broker: { keepAlive: 4s }
+devices: [{ count: ${count}, ${group} }]
+phases:
+${lines.map((line) => `  - { ${line} }\n`).join("")}
+observe: { grace: 1s }
+`,
+    {
+      ...options,
+      misbehaviour: { ...misbehaviour, copies },
+      begun: (stage) => {
+        ({ world } = stage);
+        begun?.(stage);
+      },
+    },
+  );
+}
+
+const of =
+  (number: number) =>
+  ({ clientId }: Seen) =>
+    clientId === `mote-0000${number}`;
+const seqOf = ({ text }: Seen) => Number(/"seq":(\d+)/u.exec(text)?.[1]);
+const celsiusOf = ({ text }: Seen) => Number(/"temperature":(-?[\d.]+)/u.exec(text)?.[1]);
+const online = ({ text }: Seen) => text === "online";
+
+function steps(times: number[]): number[] {
+  return times.slice(1).map((time, index) => Math.round(time - (times[index] ?? 0)));
+}
+
+describe("connecting", () => {
+  test("the ramp keeps its rate", async () => {
+    await run(30, "publish: { interval: 10s }", ["connect: { rate: 10/s }", "duration: 1s"]);
+    const times = status.filter(online).map(({ atMs }) => atMs);
+    expect(times.length).toBe(30);
+    expect(times.at(-1) ?? 0).toBeGreaterThan((times[0] ?? 0) + 2_850);
+    expect(times.at(-1) ?? 0).toBeLessThan((times[0] ?? 0) + 2_950);
+  });
+
+  test("who is refused tries again, more and more slowly, and is counted by return code [MQTT-3.2.2-5]", async () => {
+    const { result, failed } = await run(
+      3,
+      "reconnect: { base: 100ms, max: 10s }",
+      ["connect: { rate: 10/s, timeout: 30s }"],
+      { misbehaviour: { returnCode: (clientId) => (clientId === "mote-00002" ? 5 : 0) } },
+    );
+    expect(failed).toEqual(["devices_connected"]);
+    expect(result.devices.connected).toBe(2);
+    const { attempted, connected, refused } = result.connections;
+    expect(refused["5"]).toBe(attempted - connected);
+    expect(refused["5"]).toBeGreaterThan(5);
+    expect(refused["5"]).toBeLessThan(25);
+    expect(result.problems).toEqual(["Not connected within 30s: 1 of 3 devices."]);
+  });
+
+  test("a broker that takes a device and drops it at once is not hammered", async () => {
+    const { result, failed } = await run(
+      1,
+      "reconnect: { base: 100ms, max: 10s }",
+      ["connect: {}", "duration: 60s"],
+      {
+        begun: ({ broker, world }) => {
+          const throwOut = () => {
+            broker.throwOut("mote-");
+            if (world.nowMs() < 60_000) world.setTimer(20, throwOut);
+          };
+          throwOut();
+        },
+      },
+    );
+    expect(failed).toEqual(["connections_lost"]);
+    const { attempted, connected, lost, failed: reasons } = result.connections;
+    expect(attempted).toBeGreaterThan(5);
+    expect(attempted).toBeLessThan(30);
+    expect(lost).toBe(connected);
+    expect(reasons).toEqual({});
+  });
+});
+
+describe("readings", () => {
+  test("without jitter they are taken on the interval, each once and in order", async () => {
+    await run(1, "publish: { interval: 500ms, jitter: 0% }", ["connect: {}", "duration: 5s"]);
+    const times = telemetry.map(({ atMs }) => atMs);
+    expect(new Set(steps(times))).toEqual(new Set([500]));
+    expect(telemetry.map(seqOf)).toEqual(telemetry.map((_, index) => index + 1));
+  });
+
+  test("with jitter each moves by no more than its share of the interval", async () => {
+    await run(4, "publish: { interval: 1s, jitter: 50% }", ["connect: {}", "duration: 20s"]);
+    for (const number of [1, 2, 3, 4]) {
+      const times = telemetry.filter(of(number)).map(({ atMs }) => atMs);
+      const startMs = status.find(of(number))?.atMs ?? 0;
+      // Each lies between its time and one interval later: half of it earlier or later than the middle.
+      for (const [index, atMs] of times.entries()) {
+        expect(atMs - startMs).toBeGreaterThanOrEqual(index * 1000 - 1);
+        expect(atMs - startMs).toBeLessThanOrEqual(index * 1000 + 1001);
+      }
+      expect(new Set(steps(times)).size).toBeGreaterThan(times.length / 2);
+    }
+  });
+
+  test("the same seed gives the same temperatures, another seed gives others", async () => {
+    const temperatures: number[][] = [];
+    for (const seed of [1, 1, 2]) {
+      telemetry = [];
+      const lines = ["connect: {}", "duration: 3s"];
+      await run(3, "publish: { interval: 500ms }", lines, { seed });
+      temperatures.push(telemetry.map(celsiusOf));
+    }
+    expect(temperatures[0]?.length).toBeGreaterThan(10);
+    expect(temperatures[1]).toEqual(temperatures[0]);
+    expect(temperatures[2]).not.toEqual(temperatures[0]);
+  });
+
+  test("a dead band saves messages", async () => {
+    const lines = ["connect: {}", "duration: 30s"];
+    const { result } = await run(1, "publish: { interval: 1s, deadBand: 50 }", lines);
+    expect(result.messages.published).toBe(1);
+    expect(result.generator.scheduleLag?.count).toBeGreaterThan(25);
+  });
+
+  test("what is measured without a connection is published, but not sent", async () => {
+    const { result, failed } = await run(1, "publish: { interval: 500ms, jitter: 0% }", [
+      "connect: {}",
+      "fault: { kind: tcp-reset, target: 1, away: 1h }, duration: 3s",
+    ]);
+    expect(failed).toEqual([]);
+    const { published, sent, acknowledged, inDoubt } = result.messages;
+    expect(published).toBeGreaterThan(5);
+    expect({ sent: sent.qos1, acknowledged, inDoubt }).toEqual({
+      sent: 1,
+      acknowledged: 1,
+      inDoubt: 0,
+    });
+  });
+
+  test("and what no longer fits into the outbox is refused, and counted", async () => {
+    const { result } = await run(1, "publish: { interval: 500ms, jitter: 0% }", [
+      "connect: {}",
+      "fault: { kind: tcp-reset, target: 1, away: 1h }, duration: 30s",
+    ]);
+    const { published, refusedFull } = result.messages;
+    expect(refusedFull).toBeGreaterThan(20);
+    expect(published + refusedFull).toBe(result.generator.scheduleLag?.count);
+  });
+});
+
+describe("going and coming back", () => {
+  test("after a loss of power the numbers of its messages go on, and none is used twice", async () => {
+    const { failed } = await run(1, "publish: { interval: 200ms }", [
+      "connect: {}",
+      "duration: 1s",
+      "fault: { kind: power-loss, target: 1, away: 10s }, duration: 12s",
+    ]);
+    expect(failed).toEqual([]);
+    const seqs = telemetry.map(seqOf);
+    expect(new Set(seqs).size).toBe(seqs.length);
+    expect(seqs.toSorted((a, b) => a - b)).toEqual(seqs);
+  });
+
+  test("a device is away for so long; one that only lost its connection waits for its backoff too", async () => {
+    const away = async (kind: string) => {
+      status = [];
+      const fault = `fault: { kind: ${kind}, target: 1, away: 9s }, duration: 15s`;
+      await run(1, "reconnect: { base: 2s, max: 4s }", ["connect: {}", fault]);
+      const [first, second] = status.filter(online).map(({ atMs }) => atMs);
+      return (second ?? 0) - (first ?? 0);
+    };
+    for (const kind of ["power-loss", "hang", "clean"]) {
+      expect(await away(kind)).toBeCloseTo(9_000, -2);
+    }
+    for (const kind of ["tcp-close", "tcp-reset", "protocol-error"]) {
+      expect(await away(kind)).toBeGreaterThan(9_050);
+      expect(await away(kind)).toBeLessThan(11_100);
+    }
+    expect(await away("takeover")).toBeLessThan(100);
+  });
+
+  test("a goodbye is never cut off, however soon the device is to come back [MQTT-3.14.4-3]", async () => {
+    const { result, failed } = await run(
+      2,
+      "publish: { interval: 300ms }",
+      ["connect: {}", "fault: { kind: clean, target: 2, away: 0s }, duration: 3s"],
+      { lagMs: () => 150 },
+    );
+    expect(failed).toEqual([]);
+    expect(result.wills).toMatchObject({ expected: 0, unexpected: 0 });
+    expect(result.connections).toMatchObject({ connected: 4, reconnected: 2, lost: 0 });
+    expect(result.goodbyes).toBe(4);
+  });
+
+  test("a device keeps no more than one dead connection open, and none when it is back", async () => {
+    let openCount = 0;
+    let openCountMax = 0;
+    const { failed } = await run(
+      2,
+      "publish: { interval: 1s }",
+      [
+        "connect: {}",
+        ...Array(5).fill("fault: { kind: hang, target: 2, away: 8s }, duration: 9s"),
+        "duration: 1s",
+      ],
+      {
+        wrap: (open) => (handlers) => {
+          openCount++;
+          openCountMax = Math.max(openCount, openCountMax);
+          return open({
+            opened: () => handlers.opened(),
+            received: (bytes) => handlers.received(bytes),
+            drained: () => handlers.drained(),
+            closed: (reason) => {
+              openCount--;
+              handlers.closed(reason);
+            },
+          });
+        },
+      },
+    );
+    expect(failed).toEqual([]);
+    expect(openCountMax).toBeLessThanOrEqual(5); // two devices, their two ghosts, the observer
+    expect(openCount).toBe(0);
+  });
+
+  test("the same seed lets the same devices fail, whoever happens to be away", async () => {
+    const targets = async (throwOut: boolean) => {
+      status = [];
+      const lines = [
+        "connect: {}",
+        "duration: 1s",
+        "fault: { kind: tcp-reset, target: 3 }, duration: 4s",
+      ];
+      await run(9, "reconnect: { base: 20s, max: 20s }", lines, {
+        onPhase: (name, { broker }) => {
+          if (throwOut && name === "steady") broker.throwOut("mote-00009");
+        },
+      });
+      const gone = status
+        .filter(({ text }) => text === "offline")
+        .slice(throwOut ? 1 : 0, throwOut ? 4 : 3);
+      return gone.map(({ clientId }) => clientId).sort();
+    };
+    const usual = await targets(false);
+    expect(usual.length).toBe(3);
+    expect(await targets(false)).toEqual(usual);
+    const others = await targets(true);
+    expect(others.filter((id) => !usual.includes(id)).length).toBeLessThanOrEqual(1);
+  });
+});
