@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
 /** Bytes that a release must stay below. */
-const LIMITS = { core: 7_900, thermometer: 10_300 };
+const LIMITS = { core: 10_800, thermometer: 13_300 };
 
 const ROOT = new URL("../", import.meta.url);
 const DOCUMENT = new URL("docs/size.md", ROOT);
@@ -46,8 +46,8 @@ function measure(name) {
     name,
     bytes: file.length,
     fieldsLength:
-      exports.clientSize(receive, transmit, identity, incoming) - receive - transmit - identity,
-    fleetLength: exports.clientSize(512, 2048, 64, 16),
+      exports.clientSize(receive, transmit, identity, incoming, 0) - receive - transmit - identity,
+    fleetLength: exports.clientSize(512, 2048, 64, 16, 0),
     blockLength: exports.blockLength?.(),
   };
 }

@@ -1,7 +1,7 @@
 /** The numbers that cross the boundary of the core: the one file that asc and tsc both read. */
 
 /** An embedder refuses a module that answers another number. */
-export const ABI_VERSION = 1;
+export const ABI_VERSION = 2;
 
 /** What `nextDeadlineMs` answers when nothing will ever be due. */
 export const NEVER_MS = 0xffffffff;
@@ -12,9 +12,26 @@ export const TRANSMIT_CAPACITY_MIN = 64;
 export const IDENTITY_CAPACITY_MIN = 32;
 export const CAPACITY_MAX = 0x1000000;
 export const INCOMING_COUNT_MAX = 65535;
+/** A client without a journal keeps its session in memory only: 0 is possible, too. */
+export const JOURNAL_CAPACITY_MIN = 64;
 
 /** Bytes of the outbox that only acknowledgements, SUBSCRIBE, PINGREQ and DISCONNECT may use. */
 export const CONTROL_RESERVE_LENGTH = 16;
+
+/** Bytes of the journal's buffer that messages may not use: the header of a batch, and an application's note. */
+export const JOURNAL_RESERVE_LENGTH = 24;
+
+/** The format of docs/journal.md. `restore` refuses another. */
+export const JOURNAL_VERSION = 1;
+
+/** Where to look in a batch, and in one that is an image. */
+export enum BatchField {
+  Length = 0,
+  Checksum = 4,
+  Records = 8,
+  Version = 10,
+  Generation = 14,
+}
 
 /** Answers below zero. From `poll` and `tick` they end the connection: close it, then `connectionLost`. */
 export enum Status {
@@ -32,6 +49,12 @@ export enum Status {
   InvalidText = -5,
   /** Larger than the buffer concerned, even when that is empty. */
   TooLarge = -6,
+  /** This batch does not follow the one before: torn, changed, or of another life. */
+  DamagedImage = -7,
+  /** The image of another client id. */
+  ForeignImage = -8,
+  /** The image has another version of the format than JOURNAL_VERSION. */
+  UnknownVersion = -9,
 
   // What the server did wrong; the connection is over.
   /** The bytes are no MQTT packet. */

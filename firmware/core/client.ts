@@ -5,6 +5,7 @@ import {
   ConnectionState,
   IDENTITY_CAPACITY_MIN,
   INCOMING_COUNT_MAX,
+  JOURNAL_CAPACITY_MIN,
   RECEIVE_CAPACITY_MIN,
   Status,
   TRANSMIT_CAPACITY_MIN,
@@ -31,10 +32,10 @@ const INFLIGHT_MAX: u16 = 16;
  * One client in linear memory. The embedder picks the address and owns the bytes; the core
  * never moves, grows or frees them.
  *
- *   ┌────────┬─ incomingCount × 2 ─┬ 16 ┬ identityCapacity ┬ receiveCapacity ┬ transmitCapacity ┐
- *   │ fields │ identifiers of un-  │ CONNECT: headers and  │ received, not   │ the outbox       │
- *   │        │ finished QoS 2 in   │ payload, in its place │ yet polled      │                  │
- *   └────────┴─────────────────────┴───────────────────────┴─────────────────┴──────────────────┘
+ *   ┌────────┬ incomingCount × 2 ┬ 16 ┬ identityCapacity ┬ receiveCapacity ┬ journalCapacity ┬ transmitCapacity ┐
+ *   │ fields │ identifiers of    │ CONNECT: headers and  │ received, not   │ to be stored:   │ the outbox       │
+ *   │        │ unfinished QoS 2  │ payload, in its place │ yet polled      │ see journal.ts  │                  │
+ *   └────────┴───────────────────┴───────────────────────┴─────────────────┴─────────────────┴──────────────────┘
  *
  * The outbox is a run of whole MQTT packets, and four addresses in it, each between two packets:
  *
@@ -80,6 +81,16 @@ export class Client {
   sessionPresent: u8;
   /** What is unacknowledged belongs to a session that the server cannot have any more. */
   isStateStale: bool;
+
+  /** The batch that is to be stored next, 0 bytes without a journal; see journal.ts. */
+  journalAt: usize;
+  journalCapacity: u32;
+  /** Bytes of records in it. */
+  journalLength: u32;
+  /** Of the batch that was stored last. */
+  journalChecksum: u32;
+  /** Nothing goes before the batch is stored. */
+  isStoreDue: bool;
 
   outboxAt: usize;
   outboxCapacity: u32;
@@ -149,12 +160,14 @@ export function clientSize(
   transmitCapacity: u32,
   identityCapacity: u32,
   incomingCount: u32,
+  journalCapacity: u32,
 ): i32 {
   const isPossible =
     isCapacity(receiveCapacity, RECEIVE_CAPACITY_MIN) &&
     isCapacity(transmitCapacity, TRANSMIT_CAPACITY_MIN) &&
     isCapacity(identityCapacity, IDENTITY_CAPACITY_MIN) &&
-    incomingCount <= <u32>INCOMING_COUNT_MAX;
+    incomingCount <= <u32>INCOMING_COUNT_MAX &&
+    (journalCapacity === 0 || isCapacity(journalCapacity, JOURNAL_CAPACITY_MIN));
   if (!isPossible) return Status.InvalidArgument;
   const size: u32 =
     <u32>offsetof<Client>() +
@@ -162,6 +175,7 @@ export function clientSize(
     CONNECT_HEADER_ROOM +
     identityCapacity +
     receiveCapacity +
+    journalCapacity +
     transmitCapacity;
   return <i32>((size + ALIGNMENT - 1) & ~(ALIGNMENT - 1));
 }
@@ -173,8 +187,15 @@ export function initClient(
   transmitCapacity: u32,
   identityCapacity: u32,
   incomingCount: u32,
+  journalCapacity: u32,
 ): Status {
-  const size = clientSize(receiveCapacity, transmitCapacity, identityCapacity, incomingCount);
+  const size = clientSize(
+    receiveCapacity,
+    transmitCapacity,
+    identityCapacity,
+    incomingCount,
+    journalCapacity,
+  );
   if (size < 0) return <Status>size;
   const at = changetype<usize>(client);
   if (at === 0 || at % ALIGNMENT !== 0 || !isInMemory(at, <u32>size)) return Status.InvalidArgument;
@@ -188,7 +209,9 @@ export function initClient(
   client.clientIdLength = EMPTY_TEXT_LENGTH; // [MQTT-3.1.3-3]
   client.receiveAt = client.identityAt + identityCapacity;
   client.receiveCapacity = receiveCapacity;
-  client.outboxAt = client.receiveAt + receiveCapacity;
+  client.journalAt = client.receiveAt + receiveCapacity;
+  client.journalCapacity = journalCapacity;
+  client.outboxAt = client.journalAt + journalCapacity;
   client.outboxCapacity = transmitCapacity;
   client.nextPacketId = 1;
   client.inflightMax = INFLIGHT_MAX;

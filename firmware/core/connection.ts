@@ -4,7 +4,8 @@ import { ConnectionState, Event, Status } from "./abi";
 import { Client, isClient } from "./client";
 import { describePacket } from "./event";
 import { CLEAN_SESSION, isConnectable, queueConnect } from "./identity";
-import { compact, insertPacket, markFree, openWindow, rewind } from "./outbox";
+import { RecordByte, record, SESSION_BEGUN, SESSION_BEGUN_CLEAN, SESSION_LOST } from "./journal";
+import { compact, giveUp, insertPacket, openWindow, rewind } from "./outbox";
 import { DUP, FirstByte, PacketType, packetType } from "./packet-type";
 import { packetEnd } from "./remaining-length";
 import { clear } from "./wire";
@@ -34,6 +35,7 @@ export function connect(
   if (<i32>responseTimeoutMs < 0) return Status.InvalidArgument; // its sum with the keep alive must fit
   if (!isConnectable(client, cleanSession)) return Status.InvalidArgument;
 
+  rewind(client); // what was restored
   client.receiveEnd = client.receiveStart; // what came before is of no connection
   client.keepAliveMs = keepAliveSeconds * 1000;
   client.responseTimeoutMs = responseTimeoutMs;
@@ -61,6 +63,7 @@ export function acceptConnack(client: Client, flags: u32, returnCode: u32): i32 
   client.incomingCount = 0; // [MQTT-3.1.2-6] [MQTT-3.2.2-3]
   client.isStateStale = true;
   client.lossStep = <u8>LossStep.Searching;
+  record(client, RecordByte.Session, SESSION_LOST, true);
   return loseSession(client);
 }
 
@@ -78,7 +81,7 @@ function isClean(client: Client): bool {
  */
 export function loseSession(client: Client): i32 {
   // The embedder has let a reported message go.
-  if (client.lossStep === <u8>LossStep.Reported) markFree(client.outboxWindow);
+  if (client.lossStep === <u8>LossStep.Reported) giveUp(client, client.outboxWindow);
   client.lossStep = <u8>LossStep.Searching;
   while (client.outboxWindow < client.outboxEnd) {
     const at = client.outboxWindow;
@@ -94,6 +97,7 @@ export function loseSession(client: Client): i32 {
   client.outboxWindow = client.outboxStart;
   compact(client);
   client.lossStep = <u8>LossStep.None;
+  record(client, RecordByte.Session, isClean(client) ? SESSION_BEGUN_CLEAN : SESSION_BEGUN, true);
   return becomeConnected(client);
 }
 
@@ -133,6 +137,7 @@ export function connectionLost(client: Client): Status {
   clear(changetype<usize>(client) + from, end - from);
   client.receiveStart = client.receiveAt;
   client.receiveEnd = client.receiveAt;
+  client.isStoreDue = client.journalLength > 0;
   rewind(client);
   return Status.Ok;
 }
@@ -141,6 +146,6 @@ function becomeConnected(client: Client): i32 {
   client.state = <u8>ConnectionState.Connected;
   client.isStateStale = isClean(client);
   client.eventValue = client.sessionPresent;
-  openWindow(client);
+  openWindow(client, client.outboxEnd);
   return Event.Connected;
 }

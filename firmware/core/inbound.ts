@@ -5,6 +5,7 @@ import { Client, isClient, isOpen } from "./client";
 import { acceptConnack, fail, isLosingSession, loseSession } from "./connection";
 import { describePacket, forgetEvent, receivedLength, variableHeaderLength } from "./event";
 import { acknowledge, checkIncoming, HANDLED, removeIncoming } from "./incoming";
+import { hasJournalRoom, record } from "./journal";
 import { findSent, markFree, packetIdOf, queueAcknowledgement, release } from "./outbox";
 import { FirstByte, isFromServer, PacketType, packetType, qosOf } from "./packet-type";
 import { bodyOf, packetEnd, packetLength } from "./remaining-length";
@@ -16,17 +17,17 @@ import { copy, loadU16 } from "./wire";
  * The next event, None if it needs more bytes or room, or the Status that ended the connection. The time is for
  * application modules, which may publish here.
  */
-export function poll(client: Client, _nowMs: u32): i32 {
+export function poll(client: Client, nowMs: u32): i32 {
   if (!isClient(client)) return Status.NotAClient;
   forgetEvent(client);
-  if (isLosingSession(client)) return loseSession(client);
   if (!isOpen(client)) {
     client.receiveStart = client.receiveEnd;
     return client.failure;
   }
   // Every packet that is handled takes at least two bytes, or ends a skip.
   let event = HANDLED;
-  while (event === HANDLED) event = isSkipping(client) ? continueSkip(client) : takePacket(client);
+  while (event === HANDLED) event = step(client);
+  if (event === Event.Connected) client.requestAtMs = nowMs; // for what was kept and goes again
   return event < 0 ? fail(client, event) : event;
 }
 
@@ -50,6 +51,13 @@ export function received(client: Client, length: u32): Status {
   if (length > <u32>(end - client.receiveEnd)) return Status.InvalidArgument;
   client.receiveEnd += length;
   return Status.Ok;
+}
+
+/** Whatever comes in, half of the journal's buffer is left for what the embedder makes of it. */
+function step(client: Client): i32 {
+  if (!hasJournalRoom(client, client.journalCapacity / 2)) return Event.None;
+  if (isLosingSession(client)) return loseSession(client);
+  return isSkipping(client) ? continueSkip(client) : takePacket(client);
 }
 
 function takePacket(client: Client): i32 {
@@ -163,13 +171,14 @@ function takePubrec(client: Client, publishAt: usize, packetId: u32): i32 {
   markFree(publishAt);
   const isQueued = queueAcknowledgement(client, FirstByte.Pubrel, packetId); // [MQTT-4.6.0-4]
   assert(isQueued); // it is shorter than the PUBLISH
+  record(client, FirstByte.Pubrel, packetId, true);
   return HANDLED;
 }
 
 /** An unknown identifier is answered too: the server would wait for ever. */
 function takePubrel(client: Client, packetId: u32): i32 {
   if (!queueAcknowledgement(client, FirstByte.Pubcomp, packetId)) return Event.None;
-  removeIncoming(client, packetId);
+  if (removeIncoming(client, packetId)) record(client, FirstByte.Pubcomp, packetId, true);
   return HANDLED;
 }
 

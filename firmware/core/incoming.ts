@@ -2,6 +2,7 @@
 
 import { Status } from "./abi";
 import { Client } from "./client";
+import { record } from "./journal";
 import { queueAcknowledgement } from "./outbox";
 import { FirstByte } from "./packet-type";
 
@@ -22,20 +23,24 @@ export function acknowledge(client: Client, qos: u32, packetId: u32): bool {
   if (qos === 0) return true;
   const firstByte = qos === 1 ? FirstByte.Puback : FirstByte.Pubrec;
   if (!queueAcknowledgement(client, firstByte, packetId)) return false;
-  if (qos === 2 && findIncoming(client, packetId) === 0) addIncoming(client, packetId);
+  if (qos === 2 && findIncoming(client, packetId) === 0) {
+    addIncoming(client, packetId);
+    record(client, FirstByte.Pubrec, packetId, true);
+  }
   return true;
 }
 
-/** After PUBREL the identifier is new again [MQTT-4.3.3-2]. */
-export function removeIncoming(client: Client, packetId: u32): void {
+/** After PUBREL the identifier is new again [MQTT-4.3.3-2]. False if it was not in use. */
+export function removeIncoming(client: Client, packetId: u32): bool {
   const at = findIncoming(client, packetId);
-  if (at === 0) return;
+  if (at === 0) return false;
   client.incomingCount--;
   store<u16>(at, load<u16>(incomingEnd(client)));
+  return true;
 }
 
 /** Where an identifier lies, or 0. */
-function findIncoming(client: Client, packetId: u32): usize {
+export function findIncoming(client: Client, packetId: u32): usize {
   const end = incomingEnd(client);
   for (let at = incomingAt(client); at < end; at += 2) {
     if (<u32>load<u16>(at) === packetId) return at;
@@ -43,7 +48,7 @@ function findIncoming(client: Client, packetId: u32): usize {
   return 0;
 }
 
-function addIncoming(client: Client, packetId: u32): void {
+export function addIncoming(client: Client, packetId: u32): void {
   assert(client.incomingCount < client.incomingCapacity);
   store<u16>(incomingEnd(client), <u16>packetId);
   client.incomingCount++;
@@ -54,6 +59,6 @@ function incomingEnd(client: Client): usize {
 }
 
 /** The identifiers lie behind the fields. */
-function incomingAt(client: Client): usize {
+export function incomingAt(client: Client): usize {
   return changetype<usize>(client) + offsetof<Client>();
 }

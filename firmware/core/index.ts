@@ -5,6 +5,7 @@ import { Client, initClient, isClient } from "./client";
 import * as connection from "./connection";
 import * as event from "./event";
 import { Field, setField } from "./identity";
+import * as journal from "./journal";
 import { HEAP_BASE } from "./memory";
 import { openWindow } from "./outbox";
 import { FirstByte } from "./packet-type";
@@ -14,10 +15,13 @@ export { clientSize } from "./client";
 export { connect, connectionLost, disconnect, requeue } from "./connection";
 export { clearCredentials, clearWill, setWill } from "./identity";
 export { poll, receiveAt, received, receiveRoom } from "./inbound";
+export { note, storeAt, storeLength } from "./journal";
 export { nextDeadlineMs, tick } from "./keep-alive";
 export { memoryGrown } from "./memory";
 export { transmitRoom } from "./outbox";
 export { publish } from "./publish";
+export { restore } from "./restore";
+export { saveImage } from "./session-image";
 export { transmitAt, transmitLength, transmitted } from "./transmit";
 
 /** Read by WAMR, which gives an instance so many bytes and no more. */
@@ -38,6 +42,7 @@ export function clientInit(
   transmitCapacity: u32,
   identityCapacity: u32,
   incomingCount: u32,
+  journalCapacity: u32,
 ): Status {
   const status = initClient(
     client,
@@ -45,6 +50,7 @@ export function clientInit(
     transmitCapacity,
     identityCapacity,
     incomingCount,
+    journalCapacity,
   );
   return status === Status.Ok ? connection.connectionLost(client) : status; // puts the buffers in order
 }
@@ -55,7 +61,7 @@ export function setLimits(client: Client, inflightMax: u32, whenFull: u32): Stat
   if (whenFull > <u32>WhenFull.DropOldestQos0) return Status.InvalidArgument;
   client.inflightMax = <u16>inflightMax;
   client.whenFull = <u8>whenFull;
-  openWindow(client);
+  openWindow(client, client.outboxEnd);
   return Status.Ok;
 }
 
@@ -65,6 +71,12 @@ export function setNextPacketId(client: Client, packetId: u32): Status {
   client.nextPacketId = <u16>packetId;
   client.freeIdCount = 0;
   return Status.Ok;
+}
+
+export function stored(client: Client, batchAt: usize): Status {
+  const status = journal.stored(client, batchAt);
+  if (status === Status.Ok) openWindow(client, client.outboxEnd); // it may have stopped where the journal was full
+  return status;
 }
 
 export function setClientId(client: Client, textAt: usize, length: u32): Status {

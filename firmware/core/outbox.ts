@@ -2,6 +2,7 @@
 
 import { CONTROL_RESERVE_LENGTH, ConnectionState } from "./abi";
 import { Client, isClient } from "./client";
+import { hasJournalRoom, RECORD_LENGTH, RecordByte, record } from "./journal";
 import {
   DUP,
   FirstByte,
@@ -47,6 +48,15 @@ export function appendPacket(client: Client, firstByte: u32, remainingLength: u3
   return body;
 }
 
+/** True if a SUBSCRIBE or UNSUBSCRIBE that was kept over a connection waits behind the window. */
+export function hasRequestWaiting(client: Client): bool {
+  for (let at = client.outboxWindow; at < client.outboxEnd; at = packetEnd(at)) {
+    const firstByte: u32 = load<u8>(at);
+    if (qosOf(firstByte) > 0 && !isTracked(firstByte)) return true;
+  }
+  return false;
+}
+
 /** Puts a packet before all that waits behind the window; writes its fixed header. Returns its body, 0 without room. */
 export function insertPacket(client: Client, firstByte: FirstByte, remainingLength: u32): usize {
   const size = packetSize(remainingLength);
@@ -66,16 +76,33 @@ export function queueAcknowledgement(client: Client, firstByte: FirstByte, packe
   return true;
 }
 
-/** Opens the window over what waits, as far as `inflightMax` allows. */
-export function openWindow(client: Client): void {
+/**
+ * Opens the window over what waits, as far as `inflightMax` and the journal allow. What lies at `newAt` or behind it is
+ * not recorded yet.
+ */
+export function openWindow(client: Client, newAt: usize): void {
   if (client.state !== <u8>ConnectionState.Connected) return;
   let at = client.outboxWindow;
   for (; at < client.outboxEnd; at = packetEnd(at)) {
-    if (!isTracked(load<u8>(at))) continue;
+    const firstByte: u32 = load<u8>(at);
+    if (!isTracked(firstByte)) {
+      if (qosOf(firstByte) > 0) client.requestCount++; // it was kept over a connection
+      continue;
+    }
     if (client.inflightCount >= client.inflightMax) break;
+    if (at < newAt && !recordOffer(client, at)) break;
     client.inflightCount++;
   }
   client.outboxWindow = at;
+}
+
+/** Records that the message at `at` may go, unless that is known. False if there is no room. */
+function recordOffer(client: Client, at: usize): bool {
+  const firstByte: u32 = load<u8>(at);
+  if (packetType(firstByte) !== PacketType.Publish || (firstByte & DUP) !== 0) return true;
+  if (!hasJournalRoom(client, RECORD_LENGTH)) return false;
+  record(client, RecordByte.Offered, packetIdOf(at), true);
+  return true;
 }
 
 /**
@@ -108,13 +135,27 @@ export function findSent(client: Client, type: u32, packetId: u32): usize {
   return 0;
 }
 
+/** The packet with this identifier that waits for an answer, or for being sent; or 0. */
+export function findKept(client: Client, packetId: u32): usize {
+  for (let at = client.outboxStart; at < client.outboxEnd; at = packetEnd(at)) {
+    if (qosOf(load<u8>(at)) > 0 && packetIdOf(at) === packetId) return at;
+  }
+  return 0;
+}
+
 /** Nobody waits any more for the packet at `at`, which was sent. */
 export function release(client: Client, at: usize): void {
   if (isTracked(load<u8>(at))) client.inflightCount--;
   else client.requestCount--;
-  markFree(at);
+  giveUp(client, at);
   trim(client);
-  openWindow(client);
+  openWindow(client, client.outboxEnd);
+}
+
+/** Takes the packet at `at` out of the Session State. */
+export function giveUp(client: Client, at: usize): void {
+  record(client, RecordByte.Complete, packetIdOf(at), false);
+  markFree(at);
 }
 
 /** The packet at `at` is needed no more. Its length stays readable. */
@@ -129,12 +170,17 @@ export function markFree(at: usize): void {
 export function rewind(client: Client): void {
   for (let at = client.outboxStart; at < client.outboxEnd; at = packetEnd(at)) {
     const firstByte: u32 = load<u8>(at);
-    if (!isTracked(firstByte) && !isUnsentQos0(firstByte)) markFree(at); // QoS 0 goes once [MQTT-4.3.1-1]
+    if (!isKept(client, firstByte) && !isUnsentQos0(firstByte)) markFree(at); // QoS 0 goes once [MQTT-4.3.1-1]
   }
   client.outboxSent = client.outboxStart;
   client.outboxPartLength = 0;
   client.outboxWindow = client.outboxStart;
   compact(client);
+}
+
+/** True for what outlives the connection. A durable client's SUBSCRIBE and UNSUBSCRIBE do, too. */
+function isKept(client: Client, firstByte: u32): bool {
+  return client.journalCapacity > 0 ? qosOf(firstByte) > 0 : isTracked(firstByte);
 }
 
 /** Throws away the oldest waiting QoS 0 messages until `length` bytes fit. False, and nothing done, if they cannot. */
@@ -236,6 +282,7 @@ function searchFreeIds(client: Client): void {
   client.freeIdCount = <u16>freeIdCount;
 }
 
-function successor(packetId: u32): u16 {
+/** The identifier that follows: no identifier is 0. */
+export function successor(packetId: u32): u16 {
   return <u16>((packetId % PACKET_ID_COUNT) + 1);
 }

@@ -4,6 +4,7 @@ import { Status, WhenFull } from "./abi";
 import { Client, isClient } from "./client";
 import { isLosingSession } from "./connection";
 import { variableHeaderLength } from "./event";
+import { checkRecordable, recordPacket } from "./journal";
 import { checkMessage } from "./message";
 import {
   appendPacket,
@@ -14,7 +15,8 @@ import {
   roomNeeded,
   takePacketId,
 } from "./outbox";
-import { publishFirstByte, qosOf } from "./packet-type";
+import { DUP, publishFirstByte, qosOf } from "./packet-type";
+import { packetSize } from "./remaining-length";
 import { copy, storeField, storeU16 } from "./wire";
 
 /** Queues a message. Returns its Packet Identifier, 0 at QoS 0, or a Status. */
@@ -36,10 +38,15 @@ export function publish(
   if (needed > client.outboxCapacity) return Status.TooLarge;
 
   const needsPacketId = qosOf(firstByte) > 0; // [MQTT-2.3.1-5]
-  if ((needsPacketId && !hasPacketId(client)) || !makeRoom(client, needed)) {
+  const size = packetSize(remainingLength);
+  const recordable = needsPacketId ? checkRecordable(client, size) : Status.Ok;
+  if (recordable === Status.TooLarge) return recordable;
+  const hasId = !needsPacketId || hasPacketId(client);
+  if (recordable !== Status.Ok || !hasId || !makeRoom(client, needed)) {
     client.refusedCount++;
     return Status.BufferFull;
   }
+  const packetAt = client.outboxEnd;
   let packetId: u32 = 0;
   let at = storeField(appendPacket(client, firstByte, remainingLength), topicAt, topicLength);
   if (needsPacketId) {
@@ -48,8 +55,15 @@ export function publish(
     at += 2;
   }
   copy(at, payloadAt, payloadLength);
-  openWindow(client);
+  openWindow(client, packetAt);
+  if (needsPacketId) recordPublish(client, packetAt);
   return <i32>packetId;
+}
+
+/** DUP in its record says that it may go as soon as the record is stored. */
+function recordPublish(client: Client, at: usize): void {
+  const mark: u32 = at < client.outboxWindow ? DUP : 0;
+  recordPacket(client, at, <u32>load<u8>(at) | mark);
 }
 
 /** While a session is being lost nothing is discarded: its messages are on their way to the embedder. */

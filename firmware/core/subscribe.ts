@@ -2,9 +2,18 @@
 
 import { ConnectionState, Status } from "./abi";
 import { Client, isClient } from "./client";
+import { checkRecordable, recordPacket } from "./journal";
 import { isInMemory } from "./memory";
-import { hasPacketId, hasRoom, insertPacket, roomNeeded, takePacketId } from "./outbox";
+import {
+  hasPacketId,
+  hasRequestWaiting,
+  hasRoom,
+  insertPacket,
+  roomNeeded,
+  takePacketId,
+} from "./outbox";
 import { FirstByte } from "./packet-type";
+import { packetSize } from "./remaining-length";
 import { isTopicFilter } from "./text";
 import { copy, loadU16, storeU16 } from "./wire";
 
@@ -30,17 +39,23 @@ export function request(
   const remainingLength: u32 = 2 + filtersLength;
   const needed = roomNeeded(remainingLength);
   if (needed > client.outboxCapacity) return Status.TooLarge;
+  const size = packetSize(remainingLength);
+  const recordable = checkRecordable(client, size);
+  if (recordable !== Status.Ok) return recordable;
   if (!hasPacketId(client) || !hasRoom(client, needed)) return Status.BufferFull;
+  if (hasRequestWaiting(client)) return Status.BufferFull; // it would be overtaken
   const packetId = takePacketId(client);
   const body = insertPacket(client, firstByte, remainingLength);
   storeU16(body, packetId);
   copy(body + 2, filtersAt, filtersLength);
+  recordPacket(client, client.outboxWindow - size, firstByte);
   client.requestAtMs = nowMs;
   client.requestCount++;
   return <i32>packetId;
 }
 
-function checkFilters(
+/** Ok, InvalidArgument or InvalidText, or TooLarge if the SUBACK would not fit the receive buffer. */
+export function checkFilters(
   client: Client,
   firstByte: FirstByte,
   filtersAt: usize,

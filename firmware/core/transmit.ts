@@ -31,5 +31,7 @@ function lengthToTransmit(client: Client): u32 {
   const mayGo =
     client.state === <u8>ConnectionState.Connected ||
     client.state === <u8>ConnectionState.Disconnecting;
-  return mayGo ? <u32>(client.outboxWindow - client.outboxSent) - client.outboxPartLength : 0;
+  return mayGo && !client.isStoreDue
+    ? <u32>(client.outboxWindow - client.outboxSent) - client.outboxPartLength
+    : 0;
 }

@@ -63,6 +63,12 @@ export {
   UsageError,
 } from "./errors.ts";
 export { inspectModule, type ModuleInspection } from "./module/inspect-module.ts";
+export { type FileStore, type FileStoreOptions, openFileStore } from "./store/file-store.ts";
+export { JournalStore } from "./store/journal.ts";
+export type { JournalMedium } from "./store/journal-medium.ts";
+export { SessionKeeper } from "./store/session-keeper.ts";
+export type { SessionStore } from "./store/session-store.ts";
+export { StoreError, type StoreFailure } from "./store/store-errors.ts";
 export {
   type BrokerScheme,
   type BrokerUrl,

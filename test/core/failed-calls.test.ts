@@ -5,6 +5,7 @@ import {
   CAPACITY_MAX,
   IDENTITY_CAPACITY_MIN,
   INCOMING_COUNT_MAX,
+  JOURNAL_CAPACITY_MIN,
   RECEIVE_CAPACITY_MIN,
   RETAIN_FLAG,
   Status,
@@ -187,19 +188,25 @@ describe("a call that fails has changed nothing", () => {
 });
 
 describe("sizes of a record", () => {
-  const least = [RECEIVE_CAPACITY_MIN, TRANSMIT_CAPACITY_MIN, IDENTITY_CAPACITY_MIN, 0];
-  const most = [CAPACITY_MAX, CAPACITY_MAX, CAPACITY_MAX, INCOMING_COUNT_MAX];
+  const least = [
+    RECEIVE_CAPACITY_MIN,
+    TRANSMIT_CAPACITY_MIN,
+    IDENTITY_CAPACITY_MIN,
+    0,
+    JOURNAL_CAPACITY_MIN,
+  ];
+  const most = [CAPACITY_MAX, CAPACITY_MAX, CAPACITY_MAX, INCOMING_COUNT_MAX, CAPACITY_MAX];
 
   test("the least and the most are taken, and sizes are multiples of 8", () => {
     const core = new Core();
     expect(core.exports.clientSize(...least)).toBeGreaterThan(16 + 64 + 32);
-    expect(core.exports.clientSize(...most)).toBeGreaterThan(3 * CAPACITY_MAX + 2 * 65535);
+    expect(core.exports.clientSize(...most)).toBeGreaterThan(4 * CAPACITY_MAX + 2 * 65535);
     for (let receiveCapacity = 16; receiveCapacity < 40; receiveCapacity++) {
-      expect(core.exports.clientSize(receiveCapacity, 64, 32, 1) % 8).toBe(0);
+      expect(core.exports.clientSize(receiveCapacity, 64, 32, 1, 0) % 8).toBe(0);
     }
   });
 
-  test.each([0, 1, 2, 3])("argument %i out of its limits is refused", (index) => {
+  test.each([0, 1, 2, 3, 4])("argument %i out of its limits is refused", (index) => {
     const core = new Core();
     for (const beyond of [(least[index] ?? 0) - 1, (most[index] ?? 0) + 1, 0x80000000]) {
       const sizes = least.with(index, beyond >>> 0);

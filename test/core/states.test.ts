@@ -9,6 +9,7 @@ import {
   type CoreClient,
   type CoreFunctionName,
 } from "../support/core-client.ts";
+import { imageOf } from "../support/journal.ts";
 import { connack } from "../support/server-packets.ts";
 
 type StateName = keyof typeof ConnectionState;
@@ -43,6 +44,8 @@ const allowedIn: [title: string, states: StateName[], call: (client: CoreClient)
   ["subscribe", ["Connected"], (client) => Math.min(0, client.subscribe(["a", 0]))],
   ["unsubscribe", ["Connected"], (client) => Math.min(0, client.unsubscribe("a"))],
   ["requeue", [], (client) => client.call("requeue")],
+  ["restore", ["Disconnected"], (client) => client.restore(imageOf(""))],
+  ["saveImage", states, (client) => Math.min(0, client.saveImage().length)],
   ["publish", states, (client) => Math.min(0, client.publish("a", "", { qos: 1 }))],
   ["connectionLost", states, (client) => client.connectionLost()],
   ["setLimits", states, (client) => client.setLimits(1)],
@@ -77,6 +80,21 @@ describe.each(allowedIn)("%s", (_, allowed, call) => {
     }
   });
 });
+
+test.each(states)(
+  "in state %s a client with a journal takes a note and an image is the same",
+  (state) => {
+    const client = new Core().client({ journalCapacity: 64 });
+    client.setClientId("t");
+    const image = client.saveImage();
+    enter[state](client);
+    expect(client.state).toBe(state);
+    expect(Status[client.note("x")]).toBe("Ok");
+    expect(Status[client.stored()]).toBe("Ok");
+    const clientIdAt = 18;
+    expect(client.saveImage().slice(clientIdAt)).toEqual(image.slice(clientIdAt));
+  },
+);
 
 test("bytes go out in the states Connecting, Connected and Disconnecting only [MQTT-3.1.0-1]", () => {
   for (const state of states) {
@@ -148,6 +166,8 @@ describe("no client", () => {
     eventAt: 0,
     transmitAt: 0,
     transmitLength: 0,
+    storeLength: 0,
+    storeAt: 0,
     inflightCount: 0,
     transmitRoom: 0,
     counter: 0,

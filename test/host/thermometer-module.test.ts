@@ -17,7 +17,7 @@ import { type ClientPacket, ClientStream } from "../support/client-stream.ts";
 import { connack, puback, publish, pubrec, suback } from "../support/server-packets.ts";
 
 /** Larger than this is a decision: say in the change what the bytes are for. */
-const LENGTH_MAX = 10_300;
+const LENGTH_MAX = 13_300;
 
 const CAPACITIES: Capacities = { receive: 256, transmit: 1024, identity: 256, incomingCount: 4 };
 const RESPONSE_TIMEOUT_MS = 5_000;
@@ -628,9 +628,9 @@ test("on a board one record lives in the first 4096 bytes, and nothing outside i
   const at = exports.blockAt();
   const endAt = at + exports.blockLength();
   expect(endAt).toBeLessThanOrEqual(4096);
-  const size = exports.clientSize(256, 1536, 192, 4);
+  const size = exports.clientSize(256, 1536, 192, 4, 0);
   expect(size).toBeLessThan(exports.blockLength());
-  expect(exports.clientInit(at, 256, 1536, 192, 4)).toBe(Status.Ok);
+  expect(exports.clientInit(at, 256, 1536, 192, 4, 0)).toBe(Status.Ok);
 
   const textAt = at + size;
   const idLength = memory.writeText(textAt, "board-1", endAt - textAt);
@@ -662,6 +662,6 @@ test("on a board one record lives in the first 4096 bytes, and nothing outside i
 
   expect(outside.every((byte) => byte === 0xa5)).toBe(true);
   expect(exports.setClientId(at, 4096, 1)).toBe(Status.InvalidArgument);
-  expect(exports.clientInit(4096, 256, 1536, 192, 4)).toBe(Status.InvalidArgument);
-  expect(exports.clientInit(8, 256, 1536, 192, 4)).toBe(Status.InvalidArgument);
+  expect(exports.clientInit(4096, 256, 1536, 192, 4, 0)).toBe(Status.InvalidArgument);
+  expect(exports.clientInit(8, 256, 1536, 192, 4, 0)).toBe(Status.InvalidArgument);
 });

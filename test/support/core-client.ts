@@ -1,6 +1,8 @@
 /** The raw exports of the core for tests: guarded records in one memory, bytes in and out, events in words. */
 
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import {
   ConnectionState,
   Counter,
@@ -20,8 +22,8 @@ import { bytesOf, concat, hex, lengthPrefixed, splitPackets, textOf } from "./by
 export const CORE_FUNCTIONS = {
   abiVersion: 0,
   memoryGrown: 1,
-  clientSize: 4,
-  clientInit: 5,
+  clientSize: 5,
+  clientInit: 6,
   setLimits: 3,
   setNextPacketId: 2,
   setClientId: 3,
@@ -46,6 +48,12 @@ export const CORE_FUNCTIONS = {
   subscribe: 4,
   unsubscribe: 4,
   requeue: 1,
+  storeLength: 1,
+  storeAt: 1,
+  stored: 2,
+  note: 3,
+  saveImage: 6,
+  restore: 3,
   inflightCount: 1,
   transmitRoom: 1,
   counter: 2,
@@ -66,6 +74,7 @@ export interface RecordSpec {
   transmitCapacity: number;
   identityCapacity: number;
   incomingCount: number;
+  journalCapacity: number;
 }
 
 const DEFAULT_RECORD: RecordSpec = {
@@ -73,6 +82,7 @@ const DEFAULT_RECORD: RecordSpec = {
   transmitCapacity: 512,
   identityCapacity: 128,
   incomingCount: 4,
+  journalCapacity: 0,
 };
 
 export interface ConnectOptions {
@@ -122,6 +132,10 @@ const SCRATCH_LENGTH = 0x4000;
 /** More polls in one exchange than any test has packets: the core would be going round in circles. */
 const POLL_COUNT_MAX = 100_000;
 
+/** Where the modules lie: `npm run mutants` names a folder with faulty ones. */
+export const MODULES_FOLDER =
+  process.env["WASMQTT_TEST_MODULES"] ?? fileURLToPath(new URL("../../dist", import.meta.url));
+
 const modules = new Map<string, WebAssembly.Module>();
 
 /** The compiled module of this build, read once. */
@@ -129,9 +143,7 @@ function coreModule(build: "release" | "debug" = "release"): WebAssembly.Module 
   const file = build === "release" ? "core.wasm" : "core.debug.wasm";
   const known = modules.get(file);
   if (known !== undefined) return known;
-  const module = new WebAssembly.Module(
-    readFileSync(new URL(`../../dist/${file}`, import.meta.url)),
-  );
+  const module = new WebAssembly.Module(readFileSync(join(MODULES_FOLDER, file)));
   modules.set(file, module);
   return module;
 }
@@ -213,7 +225,10 @@ export class CoreClient {
   readonly core: Core;
   readonly at: number;
   readonly size: number;
+  readonly spec: RecordSpec;
   nowMs = 0;
+  /** Where `drain` stores what is urgent before it asks for bytes to transmit; without it the test does that. */
+  journal: Uint8Array[] | undefined;
 
   constructor(core: Core, spec: RecordSpec) {
     const sizes = [
@@ -221,8 +236,10 @@ export class CoreClient {
       spec.transmitCapacity,
       spec.identityCapacity,
       spec.incomingCount,
+      spec.journalCapacity,
     ];
     this.core = core;
+    this.spec = spec;
     this.size = core.exports.clientSize(...sizes);
     if (this.size < 0) throw new Error(`clientSize: ${Status[this.size]}`);
     this.at = core.place(this.size);
@@ -315,6 +332,59 @@ export class CoreClient {
     return this.call("nextDeadlineMs", this.nowMs) >>> 0;
   }
 
+  get storeLength(): number {
+    return this.call("storeLength");
+  }
+
+  /** A copy of the batch that must be stored, empty if nothing is urgent. */
+  batch(): Uint8Array {
+    const length = this.storeLength;
+    return this.core.bytes(this.call("storeAt"), length);
+  }
+
+  /** Reports the batch as stored. */
+  stored(): number {
+    return this.call("stored", this.call("storeAt"));
+  }
+
+  /** Stores what is urgent, if anything is, in `journal`; returns it. */
+  keep(journal: Uint8Array[] = this.journal ?? []): Uint8Array {
+    const batch = this.batch();
+    if (batch.length === 0) return batch;
+    journal.push(batch);
+    const status = this.stored();
+    if (status !== Status.Ok) throw new Error(`stored: ${Status[status]}`);
+    return batch;
+  }
+
+  note(bytes: string | Uint8Array): number {
+    return this.#callWithBytes("note", [bytesOf(bytes)], []);
+  }
+
+  /** A copy of the session as one batch, which is not reported as stored. */
+  saveImage(generation = 1, note: string | Uint8Array = ""): Uint8Array {
+    return this.#saveImage(generation, bytesOf(note)).image;
+  }
+
+  /** Saves an image and reports it as stored; `journal` begins with it. */
+  beginJournal(generation = 1, note: string | Uint8Array = ""): Uint8Array[] {
+    const { at, image } = this.#saveImage(generation, bytesOf(note));
+    const status = this.call("stored", at);
+    if (status !== Status.Ok) throw new Error(`stored: ${Status[status]}`);
+    this.journal = [image];
+    return this.journal;
+  }
+
+  restore(batch: Uint8Array): number {
+    return this.#callWithBytes("restore", [batch], []);
+  }
+
+  /** The note that `restore` described, or undefined if there was none. */
+  get restoredNote(): Uint8Array | undefined {
+    const at = this.field(EventField.PayloadAt);
+    return at === 0 ? undefined : this.core.bytes(at, this.field(EventField.PayloadLength));
+  }
+
   /** Moves the clock on, with its wrap at 2^32, and ticks once. */
   wait(elapsedMs: number): CoreEvent | undefined {
     this.nowMs = (this.nowMs + elapsedMs) >>> 0;
@@ -348,8 +418,9 @@ export class CoreClient {
     throw new Error(`poll does not come to an end: ${JSON.stringify(events.slice(-2))}`);
   }
 
-  /** Gives away everything that may go, at most `pieceLength` bytes at a time. */
+  /** Gives away everything that may go, at most `pieceLength` bytes at a time. Stores first if there is a journal. */
   drain(pieceLength = Number.POSITIVE_INFINITY): Uint8Array {
+    if (this.journal !== undefined) this.keep();
     const pieces: Uint8Array[] = [];
     while (this.call("transmitLength") > 0) {
       const length = Math.min(pieceLength, this.call("transmitLength"));
@@ -395,7 +466,18 @@ export class CoreClient {
     this.drain();
     const connack = Uint8Array.of(0x20, 2, options.sessionPresent === true ? 1 : 0, 0);
     this.receive(connack);
-    return this.pollAll();
+    const events = this.pollAll();
+    if (this.journal !== undefined) this.keep();
+    return events;
+  }
+
+  #saveImage(generation: number, note: Uint8Array): { at: number; image: Uint8Array } {
+    const { transmitCapacity, incomingCount } = this.spec;
+    const capacity = transmitCapacity + 4 * incomingCount + note.length + 32; // docs/abi.md
+    const [noteAt = 0, at = 0] = this.core.put(note, new Uint8Array(capacity));
+    const length = this.call("saveImage", generation, at, capacity, noteAt, note.length);
+    if (length < 0) throw new Error(`saveImage: ${Status[length]}`);
+    return { at, image: this.core.bytes(at, length) };
   }
 
   #callWithBytes(name: CoreFunctionName, pieces: Uint8Array[], rest: number[]): number {

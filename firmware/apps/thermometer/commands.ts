@@ -9,14 +9,7 @@ import {
   REPORT_COMMAND_LENGTH,
 } from "./memory-map";
 import { readDecimal, startsWith } from "./text";
-import { Thermometer } from "./thermometer";
-
-const INTERVAL_MS_MIN: u32 = 100;
-const INTERVAL_MS_MAX: u32 = 86_400_000;
-
-export function isInterval(intervalMs: u32): bool {
-  return intervalMs >= INTERVAL_MS_MIN && intervalMs <= INTERVAL_MS_MAX;
-}
+import { isInterval, Thermometer } from "./thermometer";
 
 /** Obeys the message of the last event. Only `motes/<id>/cmd` is subscribed to, so its topic tells nothing. */
 export function obey(client: Client, thermometer: Thermometer): Event {
@@ -32,5 +25,6 @@ export function obey(client: Client, thermometer: Thermometer): Event {
   const intervalMs = readDecimal(at + INTERVAL_COMMAND_LENGTH, length - INTERVAL_COMMAND_LENGTH);
   if (!isInterval(<u32>intervalMs)) return Event.CommandUnknown; // NO_NUMBER is none either
   thermometer.intervalMs = <u32>intervalMs;
+  thermometer.commandedIntervalMs = <u32>intervalMs;
   return Event.CommandDone;
 }

@@ -11,10 +11,11 @@ import {
 import { Client, isClient } from "../../core/client";
 import * as identity from "../../core/identity";
 import * as core from "../../core/index";
+import { recordNote } from "../../core/journal";
 import { sooner } from "../../core/keep-alive";
 import { isInMemory } from "../../core/memory";
 import { isMessageFlags } from "../../core/packet-type";
-import { isInterval, obey } from "./commands";
+import { obey } from "./commands";
 import {
   BLOCK,
   BLOCK_END,
@@ -48,6 +49,9 @@ export {
   setPassword,
   setUserName,
   setWill,
+  storeAt,
+  stored,
+  storeLength,
   subscribe,
   transmitAt,
   transmitLength,
@@ -65,8 +69,15 @@ export function clientSize(
   transmitCapacity: u32,
   identityCapacity: u32,
   incomingCount: u32,
+  journalCapacity: u32,
 ): i32 {
-  const size = core.clientSize(receiveCapacity, transmitCapacity, identityCapacity, incomingCount);
+  const size = core.clientSize(
+    receiveCapacity,
+    transmitCapacity,
+    identityCapacity,
+    incomingCount,
+    journalCapacity,
+  );
   return size < 0 ? size : size + <i32>policy.thermometerSize();
 }
 
@@ -76,8 +87,15 @@ export function clientInit(
   transmitCapacity: u32,
   identityCapacity: u32,
   incomingCount: u32,
+  journalCapacity: u32,
 ): i32 {
-  const size = clientSize(receiveCapacity, transmitCapacity, identityCapacity, incomingCount);
+  const size = clientSize(
+    receiveCapacity,
+    transmitCapacity,
+    identityCapacity,
+    incomingCount,
+    journalCapacity,
+  );
   if (size < 0) return size;
   const at = changetype<usize>(client);
   if (at < BLOCK || !isInMemory(at, <u32>size)) return Status.InvalidArgument;
@@ -87,6 +105,7 @@ export function clientInit(
     transmitCapacity,
     identityCapacity,
     incomingCount,
+    journalCapacity,
   );
   if (status === Status.Ok) policy.initThermometer(client);
   return status;
@@ -109,7 +128,7 @@ export function configure(
   flags: u32,
 ): i32 {
   if (!isClient(client)) return Status.NotAClient;
-  if (!isInterval(intervalMs) || !isMessageFlags(flags)) return Status.InvalidArgument;
+  if (!policy.isInterval(intervalMs) || !isMessageFlags(flags)) return Status.InvalidArgument;
   const thermometer = policy.thermometerOf(client);
   thermometer.intervalMs = intervalMs;
   thermometer.deadBandMilliCelsius = deadBandMilliCelsius;
@@ -132,6 +151,33 @@ export function setClock(client: Client, unixSeconds: u32, milliseconds: u32, no
   return Status.Ok;
 }
 
+/** The image holds the thermometer's own note. */
+export function saveImage(
+  client: Client,
+  generation: u32,
+  toAt: usize,
+  capacity: u32,
+  _noteAt: usize,
+  _noteLength: u32,
+): i32 {
+  if (!isClient(client)) return Status.NotAClient;
+  const noteAt = policy.noteAt(policy.thermometerOf(client));
+  return core.saveImage(client, generation, toAt, capacity, noteAt, policy.NOTE_LENGTH);
+}
+
+export function restore(client: Client, batchAt: usize, length: u32): i32 {
+  const status = core.restore(client, batchAt, length);
+  if (status === Status.Ok && client.payloadLength === policy.NOTE_LENGTH) {
+    policy.readNote(policy.thermometerOf(client), client.payloadAt);
+  }
+  return status;
+}
+
+/** An application has the only note. */
+export function note(client: Client, _bytesAt: usize, _length: u32): i32 {
+  return isClient(client) ? Status.WrongState : Status.NotAClient;
+}
+
 export function poll(client: Client, nowMs: u32): i32 {
   if (!isClient(client)) return Status.NotAClient;
   const thermometer = policy.thermometerOf(client);
@@ -145,6 +191,7 @@ export function poll(client: Client, nowMs: u32): i32 {
   if (event === Event.Published) sayFarewell(client, thermometer, client.packetId);
   if (event === Event.Message && messages.isOwnTopic(client, COMMAND, COMMAND_LENGTH)) {
     event = obey(client, thermometer);
+    if (recordState(client, thermometer)) client.isStoreDue = true; // before PUBACK goes
   }
   introduce(client, thermometer, nowMs);
   return event;
@@ -156,6 +203,8 @@ export function connectionLost(client: Client): i32 {
   thermometer.farewellPacketId = 0;
   thermometer.isBirthDue = false;
   thermometer.isSubscriptionDue = false;
+  // A durable client's SUBSCRIBE is kept, any other is gone with the connection.
+  if (client.journalCapacity === 0 && client.requestCount > 0) thermometer.hasSubscribed = false;
   return core.connectionLost(client);
 }
 
@@ -181,7 +230,9 @@ export function reading(client: Client, milliCelsius: i32, nowMs: u32): i32 {
   policy.unixMsAt(thermometer, nowMs); // within the dead band, too, so that nowMs may wrap
   if (policy.isWithinDeadBand(thermometer, milliCelsius)) return 0;
   const packetId = messages.publishTelemetry(client, thermometer, milliCelsius, nowMs);
-  if (packetId >= 0) policy.markPublished(thermometer, milliCelsius);
+  if (packetId < 0) return packetId;
+  policy.markPublished(thermometer, milliCelsius);
+  recordState(client, thermometer);
   return packetId;
 }
 
@@ -234,9 +285,13 @@ function isLostTelemetry(client: Client): bool {
   return qos === 1 && messages.isOwnTopic(client, TELEMETRY, TELEMETRY_LENGTH);
 }
 
+function recordState(client: Client, thermometer: policy.Thermometer): bool {
+  return recordNote(client, policy.noteAt(thermometer), policy.NOTE_LENGTH);
+}
+
 function beginConnection(thermometer: policy.Thermometer, sessionPresent: bool): void {
   thermometer.isBirthDue = true;
-  thermometer.isSubscriptionDue = !sessionPresent;
+  thermometer.isSubscriptionDue = !sessionPresent || !thermometer.hasSubscribed;
   if (thermometer.hasStarted) return;
   thermometer.hasStarted = true;
   thermometer.isReportDue = true;
@@ -248,6 +303,7 @@ function introduce(client: Client, thermometer: policy.Thermometer, nowMs: u32):
   if (thermometer.isBirthDue) thermometer.isBirthDue = messages.publishOnline(client) < 0;
   if (thermometer.isSubscriptionDue) {
     thermometer.isSubscriptionDue = messages.subscribeToCommands(client, nowMs) < 0;
+    thermometer.hasSubscribed = !thermometer.isSubscriptionDue;
   }
 }
 

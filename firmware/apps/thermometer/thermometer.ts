@@ -3,10 +3,13 @@
 import { NEVER_MS } from "../../core/abi";
 import { Client } from "../../core/client";
 import { sooner } from "../../core/keep-alive";
-import { clear } from "../../core/wire";
+import { clear, copy } from "../../core/wire";
 
 /** How often a reading is due until something else is configured. */
 const INTERVAL_MS: u32 = 10_000;
+
+const INTERVAL_MS_MIN: u32 = 100;
+const INTERVAL_MS_MAX: u32 = 86_400_000;
 
 /** Acknowledged telemetry is what a load test measures, and what a dead battery should not lose. */
 const TELEMETRY_QOS: u32 = 1;
@@ -31,8 +34,12 @@ export class Thermometer {
   /** QoS and RETAIN_FLAG of telemetry. */
   flags: u32;
 
+  // What survives a loss of power, from here to `publishedMilliCelsius`: the note of docs/journal.md.
   /** The seq of the next telemetry. */
   sequence: u32;
+  /** The interval that a command has set, 0 if none did. */
+  commandedIntervalMs: u32;
+
   publishedMilliCelsius: i32;
   /** The farewell that must be acknowledged before DISCONNECT goes, 0 if there is none; and since when. */
   farewellPacketId: u32;
@@ -50,6 +57,15 @@ export class Thermometer {
   /** The birth, and the subscription to commands, wait for room in the outbox. */
   isBirthDue: bool;
   isSubscriptionDue: bool;
+  /** The subscription was made, or is kept in the outbox until it is. */
+  hasSubscribed: bool;
+}
+
+/** Bytes of what survives. */
+export const NOTE_LENGTH: u32 = 8;
+
+export function isInterval(intervalMs: u32): bool {
+  return intervalMs >= INTERVAL_MS_MIN && intervalMs <= INTERVAL_MS_MAX;
 }
 
 /** Bytes behind the client's record; a multiple of 8. */
@@ -59,6 +75,19 @@ export function thermometerSize(): u32 {
 
 export function thermometerOf(client: Client): Thermometer {
   return changetype<Thermometer>((client.outboxAt + client.outboxCapacity + 7) & ~7);
+}
+
+/** Where what survives lies. */
+export function noteAt(thermometer: Thermometer): usize {
+  return changetype<usize>(thermometer) + offsetof<Thermometer>("sequence");
+}
+
+/** Takes back what survived. What was commanded counts more than what is configured. */
+export function readNote(thermometer: Thermometer, at: usize): void {
+  copy(noteAt(thermometer), at, NOTE_LENGTH);
+  if (isInterval(thermometer.commandedIntervalMs)) {
+    thermometer.intervalMs = thermometer.commandedIntervalMs;
+  }
 }
 
 export function initThermometer(client: Client): void {

@@ -3,6 +3,7 @@
 import { inspect } from "node:util";
 import { PublishError } from "../client/client-errors.ts";
 import { ConnectionError, ProtocolError, RefusedError, UsageError } from "../errors.ts";
+import { StoreError } from "../store/store-errors.ts";
 
 export const ExitCode = {
   Ok: 0,
@@ -12,7 +13,7 @@ export const ExitCode = {
   Usage: 2,
   /** The broker could not be reached, refused us, or went away. */
   Connection: 3,
-  /** A board or its serial line failed. */
+  /** A board or its serial line failed, or the store of a device's session. */
   Device: 4,
   /** A part of the result is missing. */
   Incomplete: 5,
@@ -45,6 +46,9 @@ export function explain(error: unknown): Explanation {
   if (error instanceof ProtocolError) {
     return { exitCode: ExitCode.Connection, problem, remedy: "See the broker's log" };
   }
+  if (error instanceof StoreError) {
+    return { exitCode: ExitCode.Device, problem, remedy: error.remedy };
+  }
   if (error instanceof PublishError) {
     return { exitCode: ExitCode.Incomplete, problem, remedy: error.remedy };
   }
@@ -59,7 +63,7 @@ export const EXIT_CODES_TEXT = `Exit codes:
   1    an unexpected error: a bug
   2    wrong flags or arguments, an unreadable file, an invalid scenario
   3    the broker could not be reached, refused the connection, or ended it
-  4    a board or its serial line failed
+  4    a board or its serial line failed, or the store of a device's session
   5    the result is incomplete
   99   something that was checked does not hold
   130  ended by Ctrl-C (SIGINT)

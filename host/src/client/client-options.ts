@@ -4,6 +4,8 @@ import {
   CAPACITY_MAX,
   IDENTITY_CAPACITY_MIN,
   INCOMING_COUNT_MAX,
+  JOURNAL_CAPACITY_MIN,
+  JOURNAL_RESERVE_LENGTH,
   RECEIVE_CAPACITY_MIN,
   TRANSMIT_CAPACITY_MIN,
   WhenFull,
@@ -11,6 +13,7 @@ import {
 import type { Core } from "../core/core.ts";
 import type { Capacities, ConnectOptions, OutgoingMessage } from "../core/session.ts";
 import { UsageError } from "../errors.ts";
+import type { SessionStore } from "../store/session-store.ts";
 import { type BrokerUrl, parseBrokerUrl } from "../transport/broker-url.ts";
 import { openTransport } from "../transport/open-transport.ts";
 import type { TlsOptions } from "../transport/tls.ts";
@@ -37,6 +40,11 @@ export interface MqttClientOptions {
    * arrives at QoS 1 and 2 meanwhile; needs a `clientId`.
    */
   readonly cleanSession?: boolean | undefined;
+  /**
+   * Where the session survives the end of this process, as `openFileStore` makes it: what is unacknowledged in both
+   * directions. Needs a `clientId` and `cleanSession: false`. In memory only if absent.
+   */
+  readonly store?: SessionStore | undefined;
   /** The broker gives a silent client up after 1.5 times this. 0 to 65535, 0 for never; 60 if absent. */
   readonly keepAliveSeconds?: number | undefined;
   /** Goes before the one in `url`. */
@@ -53,7 +61,7 @@ export interface MqttClientOptions {
 
   /**
    * Room in bytes. `receive`: the largest packet that is taken in whole; `transmit`: what is queued or unacknowledged.
-   * 16,384 each if absent.
+   * 16,384 each if absent. `journal`, with a store: what is stored at once, and 24 bytes more than the largest message.
    */
   readonly capacities?: Partial<Capacities> | undefined;
   /** How many QoS 1 and 2 messages may be unacknowledged at once: 1 to 65535, 16 if absent. */
@@ -79,15 +87,19 @@ export interface ClientSettings {
   readonly will: OutgoingMessage | undefined;
   /** Undefined: not at all. */
   readonly reconnect: ReconnectPolicy | undefined;
-  readonly capacities: Capacities;
+  readonly capacities: Required<Capacities>;
   readonly inflightMax: number;
   readonly whenFull: WhenFull;
   readonly waitingMax: number;
+  readonly store: SessionStore | undefined;
   readonly core: Core | undefined;
   readonly world: World;
 }
 
 const BUFFER_LENGTH = 16_384;
+
+/** The largest message is the outbox's, with or without a store. */
+const JOURNAL_LENGTH = BUFFER_LENGTH + JOURNAL_RESERVE_LENGTH;
 
 /** Unfinished incoming QoS 2 messages. Brokers send some tens at once; two bytes for each. */
 const INCOMING_COUNT = 256;
@@ -117,15 +129,18 @@ export function settle(options: MqttClientOptions): ClientSettings {
       transmit: BUFFER_LENGTH,
       identity: identityLength(clientId, options.will, username, password),
       incomingCount: INCOMING_COUNT,
+      journal: options.store === undefined ? 0 : JOURNAL_LENGTH,
       ...options.capacities,
     },
     inflightMax: options.inflightMax ?? 16,
     whenFull: options.whenFull === "drop-oldest-qos0" ? WhenFull.DropOldestQos0 : WhenFull.Refuse,
     waitingMax: options.waitingMax ?? 1024,
+    store: options.store,
     core: options.core,
     world,
   };
   checkIdentity(options, username, password);
+  checkStore(options, settings.capacities.journal);
   if (options.will !== undefined) {
     checkMessage(options.will);
     checkText("will.topic", options.will.topic);
@@ -187,6 +202,17 @@ function checkIdentity(
   checkText("clientId", clientId ?? "");
   checkText("username", username ?? "");
   checkLength("password", Buffer.byteLength(password ?? ""));
+}
+
+function checkStore({ store, cleanSession }: MqttClientOptions, journal: number): void {
+  if (store !== undefined && cleanSession !== false) {
+    throw new UsageError(
+      "A session that is stored must be kept by the broker as well",
+      "Give cleanSession: false and a clientId",
+    );
+  }
+  if (store === undefined) checkRange("capacities.journal (without a store)", journal, 0, 0);
+  else checkRange("capacities.journal", journal, JOURNAL_CAPACITY_MIN, CAPACITY_MAX);
 }
 
 /** Two bytes tell the length of a field of CONNECT (1.5.3, 3.1.3). */

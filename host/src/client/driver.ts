@@ -4,6 +4,8 @@ import { ConnectionState, Event, NEVER_MS, Status } from "../../../firmware/core
 import type { CoreExports } from "../core/core.ts";
 import type { ConnectOptions, Session } from "../core/session.ts";
 import { type ConnectionError, ProtocolError, RefusedError } from "../errors.ts";
+import type { SessionKeeper } from "../store/session-keeper.ts";
+import type { StoreError } from "../store/store-errors.ts";
 import type { OpenTransport, Transport } from "../transport/transport.ts";
 import type { Timer, World } from "../world.ts";
 
@@ -18,6 +20,8 @@ export interface DriverHandlers {
   ended(reason: EndReason): void;
   /** Bytes went to the transport: the outbox may have room again. */
   transmitted?(): void;
+  /** The session could not be stored: nothing goes out any more. The connection ends. */
+  storeFailed?(error: StoreError): void;
 }
 
 /** Drives one session over one connection at a time. */
@@ -25,16 +29,25 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   readonly session: Session<Exports>;
   readonly #world: World;
   readonly #handlers: DriverHandlers;
+  readonly #keeper: SessionKeeper<Exports> | undefined;
+  #hasStoreFailed = false;
   #connection: Connection | undefined;
   #timer: Timer | undefined;
   #dueAtMs = Number.POSITIVE_INFINITY;
   #sentAtMs = 0;
   #isPaused = false;
 
-  constructor(session: Session<Exports>, world: World, handlers: DriverHandlers) {
+  /** With a keeper, what the session depends on is stored before it goes out. */
+  constructor(
+    session: Session<Exports>,
+    world: World,
+    handlers: DriverHandlers,
+    keeper?: SessionKeeper<Exports>,
+  ) {
     this.session = session;
     this.#world = world;
     this.#handlers = handlers;
+    this.#keeper = keeper;
   }
 
   /** The Network Connection, while there is one. */
@@ -62,6 +75,7 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   /** Sends what the session has queued. Call it after `publish`, `subscribe` and their like. */
   flush(): void {
+    this.#keep();
     const connection = this.#connection;
     if (connection === undefined) return;
     this.#transmit(connection);
@@ -157,6 +171,7 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   #forget(): void {
     this.#connection = undefined;
     this.session.connectionLost();
+    this.#keep();
     this.#armTimer();
   }
 
@@ -184,9 +199,28 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   #run(connection: Connection): void {
     do {
       this.#report(connection, "poll");
-    } while (connection === this.#connection && this.#transmit(connection));
+    } while (connection === this.#connection && this.#passOn(connection));
     if (connection === this.#connection) this.#closeAfterDisconnect(connection);
     this.#armTimer();
+  }
+
+  /** Stores and sends; true if that was anything. */
+  #passOn(connection: Connection): boolean {
+    const hasStored = this.#keep();
+    return this.#transmit(connection) || hasStored;
+  }
+
+  /** True if something was stored. */
+  #keep(): boolean {
+    if (this.#keeper === undefined || this.#hasStoreFailed) return false;
+    try {
+      return this.#keeper.keep();
+    } catch (error) {
+      this.#hasStoreFailed = true;
+      this.abort("reset");
+      this.#handlers.storeFailed?.(error as StoreError);
+      return false;
+    }
   }
 
   /** Asks until there are no more events, or the connection is over. */

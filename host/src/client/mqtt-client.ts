@@ -12,6 +12,8 @@ import {
   type Subscription,
 } from "../core/session.ts";
 import { ConnectionError, ProtocolError, type RefusedError, UsageError } from "../errors.ts";
+import { SessionKeeper } from "../store/session-keeper.ts";
+import type { StoreError } from "../store/store-errors.ts";
 import type { Timer } from "../world.ts";
 import { brokerClosed, ClosedError, type PublishError } from "./client-errors.ts";
 import {
@@ -37,8 +39,8 @@ export interface ConnectedInfo {
 
 /** Why a connection ended, or could not be made again. */
 export interface DisconnectedInfo {
-  /** Undefined if `close()` or `abort()` was called. */
-  reason: ConnectionError | ProtocolError | RefusedError | undefined;
+  /** Undefined if `close()` or `abort()` was called. A StoreError has ended the client. */
+  reason: ConnectionError | ProtocolError | RefusedError | StoreError | undefined;
   /** When the next attempt begins; undefined if there will be none. */
   reconnectInMs: number | undefined;
 }
@@ -61,6 +63,8 @@ export interface MqttClientEvents {
   /** A message has come. A listener holds nobody up, however slow it is: `messages()` does. */
   message: [message: IncomingMessage];
   skipped: [message: SkippedMessage];
+  /** The store held a session of an earlier life of this client, and the `note` that was stored with it last. */
+  restored: [info: { note: Uint8Array }];
   /** A message was given up after it had been taken; its `publish()` is rejected with the same error. */
   dropped: [error: PublishError];
   /** The broker has forgotten the session and refuses now a topic filter that it granted before. */
@@ -110,6 +114,8 @@ type State =
 interface Engine {
   readonly session: Session;
   readonly driver: Driver;
+  /** With a store only. */
+  readonly keeper: SessionKeeper | undefined;
 }
 
 /**
@@ -142,6 +148,10 @@ export class MqttClient extends EventEmitter<MqttClientEvents> {
   readonly #inbox: Inbox;
   #state: State = "idle";
   #engine: Engine | undefined;
+  /** An event of the session is being told to listeners. */
+  #isTelling = false;
+  /** The store held a session, and "restored" was not told yet. */
+  #isRestorationUntold = false;
   #firstAttempt: Deferred<ConnectedInfo> | undefined;
   #closing: Deferred<void> | undefined;
   #closeTimeoutMs = 0;
@@ -156,11 +166,11 @@ export class MqttClient extends EventEmitter<MqttClientEvents> {
     super();
     this.#settings = settle(options);
     this.clientId = this.#settings.clientId;
-    const { waitingMax, world, reconnect } = this.#settings;
+    const { waitingMax, inflightMax, world, reconnect } = this.#settings;
     const queued = () => this.#planTurn();
-    this.#outgoing = new Outgoing(waitingMax, {
+    this.#outgoing = new Outgoing(waitingMax, inflightMax, {
       queued,
-      full: () => this.#engine?.driver.flush(),
+      full: () => this.#makeRoom(),
       dropped: (error) => this.#tell("dropped", error),
     });
     this.#requests = new Requests(waitingMax, world, {
@@ -188,7 +198,8 @@ export class MqttClient extends EventEmitter<MqttClientEvents> {
    * Makes the first connection, with one attempt. Later ones are made by themselves.
    *
    * Rejects with a ConnectionError (nobody there, not trusted, no answer), a RefusedError (CONNACK with a return code)
-   * or a ProtocolError (no MQTT); then it may be called again. What was published stays queued.
+   * or a ProtocolError (no MQTT); then it may be called again. What was published stays queued. With a store, also with a
+   * StoreError or a CoreError if what it holds is not this client's session.
    */
   connect(): Promise<ConnectedInfo> {
     if (this.#state !== "idle") return Promise.reject(this.#notIdle());
@@ -196,7 +207,10 @@ export class MqttClient extends EventEmitter<MqttClientEvents> {
     const attempt = new Deferred<ConnectedInfo>();
     this.#firstAttempt = attempt;
     this.#load().then(
-      () => this.#open(),
+      () => {
+        this.#tellRestored();
+        this.#open();
+      },
       (error: Error) => this.#connectFailed(error),
     );
     return attempt.promise;
@@ -313,12 +327,46 @@ export class MqttClient extends EventEmitter<MqttClientEvents> {
     this.#end(undefined);
   }
 
+  /**
+   * Stores `bytes` together with what has just happened: all of it survives, or nothing. Called from within a "message"
+   * listener, it makes the message and what the listener made of it one: after a loss of power either both are there, or
+   * the broker sends the message again. Only the last note counts; "restored" brings it back.
+   *
+   * ```ts
+   * client.on("message", ({ payload }) => {
+   *   total += Number(new TextDecoder().decode(payload));
+   *   client.keepNote(new TextEncoder().encode(String(total)));
+   * });
+   * ```
+   *
+   * At most 8,000 bytes with the default capacities: half of `capacities.journal` is always free then. Throws a UsageError
+   * without a `store` or before the first `connect()`, a CoreError if the note is too large.
+   */
+  keepNote(bytes: Uint8Array): void {
+    const keeper = this.#engine?.keeper;
+    if (keeper === undefined) {
+      throw new UsageError(
+        "A note is kept in the store, and this client has none, or has not begun",
+        "Give the option store, and call connect() before",
+      );
+    }
+    keeper.keepNote(bytes);
+    this.#planTurn();
+  }
+
   async #load(): Promise<void> {
     if (this.#engine === undefined) this.#begin(await loadCore(await readModule("core")));
   }
 
+  #tellRestored(): void {
+    const keeper = this.#engine?.keeper;
+    if (!this.#isRestorationUntold || keeper === undefined) return;
+    this.#isRestorationUntold = false;
+    this.#tell("restored", { note: keeper.note.slice() });
+  }
+
   #begin(core: Core): void {
-    const { capacities, clientId, will, username, password, world } = this.#settings;
+    const { capacities, clientId, will, username, password, world, store } = this.#settings;
     const session = new Session(core, capacities);
     session.setClientId(clientId);
     session.setWill(will);
@@ -326,14 +374,19 @@ export class MqttClient extends EventEmitter<MqttClientEvents> {
     session.setLimits(this.#settings.inflightMax, this.#settings.whenFull);
     // The broker may remember identifiers of an earlier life of this client.
     session.setNextPacketId(1 + Math.floor(world.random() * PACKET_ID_MAX));
-    const driver = new Driver(session, world, {
-      event: (event) => this.#onEvent(event, session),
-      ended: (reason) => this.#onEnded(reason),
+    const keeper = store === undefined ? undefined : new SessionKeeper(session, store);
+    const isRestored = keeper?.restore() ?? false;
+    const handlers = {
+      event: (event: Event) => this.#onEvent(event, session),
+      ended: (reason: EndReason) => this.#onEnded(reason),
       transmitted: () => this.#onTransmitted(),
-    });
-    this.#engine = { session, driver };
-    this.#requests.begin(session);
-    this.#outgoing.begin(session);
+      storeFailed: (error: StoreError) => this.#onStoreFailed(error),
+    };
+    const driver = new Driver(session, world, handlers, keeper);
+    this.#engine = { session, driver, keeper };
+    this.#isRestorationUntold = isRestored;
+    this.#requests.begin(session, keeper !== undefined);
+    this.#outgoing.begin(session, isRestored);
   }
 
   #open(): void {
@@ -342,8 +395,23 @@ export class MqttClient extends EventEmitter<MqttClientEvents> {
     this.#engine?.driver.open(this.#settings.openTransport, this.#settings.connect);
   }
 
+  /** Not while an event is told: what its listener makes of it must be stored together with it. */
+  #makeRoom(): void {
+    if (!this.#isTelling) this.#engine?.driver.flush();
+  }
+
   #onEvent(event: Event, session: Session): void {
     if (this.#state === "closed") return;
+    this.#isTelling = true;
+    try {
+      this.#handle(event, session);
+    } finally {
+      this.#isTelling = false;
+    }
+    this.#planTurn();
+  }
+
+  #handle(event: Event, session: Session): void {
     switch (event) {
       case Event.Connected:
         this.#onConnected({ sessionPresent: session.eventValue === 1 });
@@ -371,7 +439,6 @@ export class MqttClient extends EventEmitter<MqttClientEvents> {
         this.#outgoing.dropped();
         break;
     }
-    this.#planTurn();
   }
 
   #onConnected(info: ConnectedInfo): void {
@@ -396,6 +463,11 @@ export class MqttClient extends EventEmitter<MqttClientEvents> {
     else if (this.#state === "finishing") this.#end(explained);
     else if (this.#firstAttempt !== undefined) this.#connectFailed(explained);
     else if (this.#state !== "closed") this.#onLost(explained);
+  }
+
+  #onStoreFailed(error: StoreError): void {
+    if (this.#firstAttempt !== undefined) this.#connectFailed(error);
+    this.#end(error);
   }
 
   #onLost(reason: DisconnectedInfo["reason"]): void {
@@ -492,7 +564,7 @@ export class MqttClient extends EventEmitter<MqttClientEvents> {
     this.#closeTimer = this.#settings.world.setTimer(this.#closeTimeoutMs, callback);
   }
 
-  #end(reason: Exclude<EndReason, undefined> | undefined): void {
+  #end(reason: DisconnectedInfo["reason"]): void {
     if (this.#state === "closed") return;
     const hadConnection = ["connected", "finishing", "leaving"].includes(this.#state);
     this.#state = "closed";

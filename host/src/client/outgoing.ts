@@ -39,7 +39,9 @@ interface Waiting {
 export class Outgoing {
   readonly #handlers: OutgoingHandlers;
   readonly #waitingMax: number;
+  readonly #inflightMax: number;
   #session: Session | undefined;
+  #isRestored = false;
   readonly #waiting: Waiting[] = [];
   /** QoS 0, not yet at the transport. */
   readonly #unsent: Entry[] = [];
@@ -48,14 +50,16 @@ export class Outgoing {
   #publishedCount = 0;
   #discardedCount = 0;
 
-  constructor(waitingMax: number, handlers: OutgoingHandlers) {
+  constructor(waitingMax: number, inflightMax: number, handlers: OutgoingHandlers) {
     this.#waitingMax = waitingMax;
+    this.#inflightMax = inflightMax;
     this.#handlers = handlers;
   }
 
-  /** From now on messages go into this session's outbox. */
-  begin(session: Session): void {
+  /** From now on messages go into this session's outbox, which may hold some of an earlier life. */
+  begin(session: Session, isRestored: boolean): void {
     this.#session = session;
+    this.#isRestored = isRestored;
     this.admit();
   }
 
@@ -108,6 +112,7 @@ export class Outgoing {
     const entry = this.#unacknowledged.get(packetId);
     this.#unacknowledged.delete(packetId);
     entry?.deferred?.resolve();
+    if (this.#isRestored) this.transmitted();
   }
 
   /** The last event of the session is Dropped: the server has no session, and what was sent is in doubt. */
@@ -203,13 +208,15 @@ export class Outgoing {
 
   /**
    * The number of the first message that may not be sent yet: `inflightCount` messages are under way, which are the
-   * oldest unacknowledged ones, and all others wait in their order behind them.
+   * oldest unacknowledged ones, and all others wait in their order behind them. How many of those under way are of an
+   * earlier life is not known: then all others count as waiting while the window is full.
    */
   #heldBackFrom(inflightCount: number): number {
-    if (inflightCount >= this.#unacknowledged.size) return Number.POSITIVE_INFINITY;
+    if (inflightCount < this.#inflightMax) return Number.POSITIVE_INFINITY;
+    const ownCount = this.#isRestored ? 0 : inflightCount;
     let count = 0;
     for (const { number } of this.#unacknowledged.values()) {
-      if (count === inflightCount) return number;
+      if (count === ownCount) return number;
       count++;
     }
     return Number.POSITIVE_INFINITY;

@@ -26,7 +26,7 @@ type Request =
       readonly subscriptions: readonly Subscription[];
       /** Undefined for a subscription that is only renewed. */
       readonly deferred: Deferred<GrantedSubscription[]> | undefined;
-      /** 0 until it was queued on this connection. */
+      /** 0 until it was queued. */
       packetId: number;
     }
   | {
@@ -36,11 +36,12 @@ type Request =
       packetId: number;
     };
 
-/** A request needs a connection and an answer on that same one; otherwise it is made again on the next. */
+/** A request is queued on a connection; if no answer comes on that one, it is made again on the next. */
 export class Requests {
   readonly #handlers: RequestsHandlers;
   readonly #waitingMax: number;
   #session: Session | undefined;
+  #isDurable = false;
   readonly #world: { nowMs(): number };
   /** In the order of the calls. */
   #requests: Request[] = [];
@@ -53,8 +54,10 @@ export class Requests {
     this.#handlers = handlers;
   }
 
-  begin(session: Session): void {
+  /** A durable session makes a request again by itself, once it has been queued. */
+  begin(session: Session, isDurable: boolean): void {
     this.#session = session;
+    this.#isDurable = isDurable;
   }
 
   /** True if nothing waits for an answer. */
@@ -84,6 +87,7 @@ export class Requests {
 
   connectionLost(): void {
     this.#requests = this.#requests.filter((request) => request.deferred !== undefined);
+    if (this.#isDurable) return;
     for (const request of this.#requests) request.packetId = 0;
   }
 

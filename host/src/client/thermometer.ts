@@ -3,6 +3,9 @@
 import { Counter, Event } from "../../../firmware/core/abi.ts";
 import type { Core, ThermometerExports } from "../core/core.ts";
 import { type ConnectOptions, CoreError, check, Session } from "../core/session.ts";
+import { SessionKeeper } from "../store/session-keeper.ts";
+import type { SessionStore } from "../store/session-store.ts";
+import type { StoreError } from "../store/store-errors.ts";
 import type { OpenTransport } from "../transport/transport.ts";
 import type { World } from "../world.ts";
 import { brokerClosed, ClosedError } from "./client-errors.ts";
@@ -29,6 +32,10 @@ export interface ThermometerOptions {
   /** The sensor, in thousandths of a degree Celsius. */
   measure: () => number;
   tell: (event: ThermometerEvent) => void;
+  /** Where the session survives the end of this process; in memory only if absent. Needs `cleanSession` to be false. */
+  store?: SessionStore | undefined;
+  /** The store has failed: the device is over. */
+  storeFailed?: (error: StoreError) => void;
 }
 
 /** What a thermometer tells of itself. `seq` numbers its telemetry. */
@@ -68,19 +75,27 @@ interface Outstanding {
 
 const PACKET_ID_MAX = 65_535;
 
+/** Some messages of one turn fit; more are stored in several batches. */
+const JOURNAL_CAPACITY = 1024;
+
 export class Thermometer {
   readonly #options: ThermometerOptions;
   readonly #session: Session<ThermometerExports>;
   readonly #driver: Driver<ThermometerExports>;
   readonly #reconnector: Reconnector;
   readonly #outstanding = new Map<number, Outstanding>();
+  /** True if the store held a session of this device. */
+  readonly isRestored: boolean;
   #publishedCount = 0;
   #acknowledgedCount = 0;
   #droppedCount = 0;
   #firstAttempt: Deferred<void> | undefined;
   #stopping: Deferred<void> | undefined;
 
-  /** Throws a CoreError for a client id, an interval or flags that the module does not take. */
+  /**
+   * Throws a CoreError for a client id, an interval or flags that the module does not take, and a StoreError for a store
+   * that holds no session of this device.
+   */
   constructor(options: ThermometerOptions) {
     const { core, world, username, password } = options;
     this.#options = options;
@@ -91,13 +106,24 @@ export class Thermometer {
       transmit: 4096,
       identity,
       incomingCount: 16,
+      journal: options.store === undefined ? 0 : JOURNAL_CAPACITY,
     });
     this.#configure();
-    this.#driver = new Driver(this.#session, world, {
-      event: (event) => this.#onEvent(event),
-      ended: (reason) => this.#onEnded(reason),
-    });
+    const { store } = options;
+    const keeper = store === undefined ? undefined : new SessionKeeper(this.#session, store);
+    this.isRestored = keeper?.restore() ?? false;
+    const handlers = {
+      event: (event: Event) => this.#onEvent(event),
+      ended: (reason: EndReason) => this.#onEnded(reason),
+      storeFailed: (error: StoreError) => this.#onStoreFailed(error),
+    };
+    this.#driver = new Driver(this.#session, world, handlers, keeper);
     this.#reconnector = new Reconnector(world, options.reconnect, () => this.#open());
+  }
+
+  /** The seq of the next telemetry. */
+  get sequence(): number {
+    return this.#options.core.exports.sequence(this.#session.at) >>> 0;
   }
 
   get counts(): ThermometerCounts {
@@ -208,7 +234,7 @@ export class Thermometer {
       tell({ event: "unchanged", celsius });
       return;
     }
-    const seq = (core.exports.sequence(at) >>> 0) - 1;
+    const seq = this.sequence - 1;
     this.#publishedCount++;
     if (packetId > 0) this.#outstanding.set(packetId, { seq, publishedAtMs: nowMs });
     tell({ event: "published", seq, celsius });
@@ -230,11 +256,12 @@ export class Thermometer {
       this.#onAcknowledged(packetId);
       return;
     }
-    const outstanding = this.#outstanding.get(packetId);
-    if (outstanding === undefined) return;
+    if (!this.#session.topic().endsWith("/telemetry")) return;
     this.#outstanding.delete(packetId);
     this.#droppedCount++;
-    this.#options.tell({ event: "dropped", seq: outstanding.seq });
+    const text = new TextDecoder().decode(this.#session.payload());
+    const { seq } = JSON.parse(text) as { seq: number }; // it may come from an earlier life of the device
+    this.#options.tell({ event: "dropped", seq });
   }
 
   #onCommand(isKnown: boolean): void {
@@ -242,6 +269,12 @@ export class Thermometer {
     const intervalMs = this.#options.core.exports.intervalMs(this.#session.at);
     this.#options.tell({ event: "command", command, isKnown, intervalMs });
     this.#driver.reschedule();
+  }
+
+  #onStoreFailed(error: StoreError): void {
+    this.#reconnector.stop();
+    this.#end();
+    this.#options.storeFailed?.(error);
   }
 
   #onEnded(reason: EndReason): void {

@@ -16,13 +16,20 @@ export interface CoreExports {
   __heap_base: WebAssembly.Global;
   abiVersion(): number;
   memoryGrown(byteLength: number): void;
-  clientSize(receive: number, transmit: number, identity: number, incoming: number): number;
+  clientSize(
+    receive: number,
+    transmit: number,
+    identity: number,
+    incoming: number,
+    journal: number,
+  ): number;
   clientInit(
     at: number,
     receive: number,
     transmit: number,
     identity: number,
     incoming: number,
+    journal: number,
   ): number;
   setLimits(at: number, inflightMax: number, whenFull: number): number;
   setNextPacketId(at: number, packetId: number): number;
@@ -68,6 +75,19 @@ export interface CoreExports {
   subscribe(at: number, filtersAt: number, filtersLength: number, nowMs: number): number;
   unsubscribe(at: number, filtersAt: number, filtersLength: number, nowMs: number): number;
   requeue(at: number): number;
+  storeLength(at: number): number;
+  storeAt(at: number): number;
+  stored(at: number, batchAt: number): number;
+  note(at: number, bytesAt: number, length: number): number;
+  saveImage(
+    at: number,
+    generation: number,
+    toAt: number,
+    capacity: number,
+    noteAt: number,
+    noteLength: number,
+  ): number;
+  restore(at: number, batchAt: number, length: number): number;
   inflightCount(at: number): number;
   transmitRoom(at: number): number;
   counter(at: number, which: number): number;

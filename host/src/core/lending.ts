@@ -26,10 +26,22 @@ export class Lending {
     let needed = 0;
     for (const part of parts)
       needed += typeof part === "string" ? part.length * BYTES_PER_UNIT_MAX : part.length;
+    this.beginLength(needed);
+  }
+
+  /** Starts anew, with room for `needed` bytes. */
+  beginLength(needed: number): void {
     this.#used = 0;
     if (needed <= this.#capacity) return;
     this.#capacity = Math.max(FIRST_CAPACITY, needed * 2);
     this.#at = this.#arena.take(this.#capacity);
+  }
+
+  /** Leaves `length` bytes for the module to write to, behind what is there; returns their address. */
+  leave(length: number): number {
+    const at = this.#at + this.#used;
+    this.#used += length;
+    return at;
   }
 
   /** Puts a text (as UTF-8) or bytes behind what is there; returns address and length. */

@@ -25,6 +25,11 @@ export interface Capacities {
   /** Client id, Will, user name and password with two bytes of length each. At least 32. */
   identity: number;
   incomingCount: number;
+  /**
+   * Bytes of what is to be stored next; 0 (if absent) keeps the session in memory only. At least 64: a message that is
+   * published may have 24 bytes less, topic and headers included.
+   */
+  journal?: number;
 }
 
 /** A message as it is published: the topic may be empty nowhere, `payload` may be. */
@@ -68,6 +73,9 @@ const refusals: Partial<Record<Status, string>> = {
   [Status.BufferFull]: "the outbox is full; try again when something was acknowledged",
   [Status.InvalidText]: "ill-formed UTF-8, U+0000, an empty topic, or a wildcard out of its place",
   [Status.TooLarge]: "larger than the client's buffer; give it a larger one",
+  [Status.DamagedImage]: "this batch is not whole, or does not follow the one before",
+  [Status.ForeignImage]: "it is the session of another client id",
+  [Status.UnknownVersion]: "it has another version of the journal's format",
 };
 
 /** What CONNECT needs besides what the setters stored. */
@@ -88,29 +96,25 @@ export class Session<Exports extends CoreExports = CoreExports> {
   readonly at: number;
   readonly #exports: Exports;
   readonly #eventAt: number;
+  readonly #imageLengthMax: number;
 
   /** Makes a fresh record in the core's arena. */
   constructor(core: Core<Exports>, capacities: Capacities) {
-    const { receive, transmit, identity, incomingCount } = capacities;
+    const sizes = sizesOf(capacities);
     const exports = core.exports;
-    const size = check(
-      "clientSize",
-      exports.clientSize(receive, transmit, identity, incomingCount),
-    );
+    const size = check("clientSize", exports.clientSize(...sizes));
     this.core = core;
     this.#exports = exports;
     this.at = core.arena.take(size);
-    check("clientInit", exports.clientInit(this.at, receive, transmit, identity, incomingCount));
+    check("clientInit", exports.clientInit(this.at, ...sizes));
     this.#eventAt = exports.eventAt(this.at);
+    this.#imageLengthMax =
+      capacities.transmit + INCOMING_RECORD_LENGTH * capacities.incomingCount + IMAGE_FRAME_LENGTH;
   }
 
   /** Starts anew at the same address, as after a loss of power: nothing of the Session State is left. */
   reset(capacities: Capacities): void {
-    const { receive, transmit, identity, incomingCount } = capacities;
-    check(
-      "clientInit",
-      this.#exports.clientInit(this.at, receive, transmit, identity, incomingCount),
-    );
+    check("clientInit", this.#exports.clientInit(this.at, ...sizesOf(capacities)));
   }
 
   setLimits(inflightMax: number, whenFull: WhenFull = WhenFull.Refuse): void {
@@ -289,6 +293,56 @@ export class Session<Exports extends CoreExports = CoreExports> {
     check("transmitted", this.#exports.transmitted(this.at, length, nowMs));
   }
 
+  /** Bytes that must be stored before anything more goes; 0 if nothing is urgent. */
+  get storeLength(): number {
+    return this.#exports.storeLength(this.at);
+  }
+
+  /** The batch that must be stored, valid until the next call of anything; empty if nothing is urgent. */
+  batch(): Uint8Array {
+    const length = this.#exports.storeLength(this.at);
+    return this.core.memory.view(this.#exports.storeAt(this.at), length);
+  }
+
+  /** The last `batch()` survives from now on. */
+  batchStored(): void {
+    check("stored", this.#exports.stored(this.at, this.#exports.storeAt(this.at)));
+  }
+
+  /** Puts `bytes` into the batch that is stored next: all of it survives, or nothing. Only the last note counts. */
+  note(bytes: Uint8Array): void {
+    const [lent] = this.#lend(bytes);
+    check("note", this.#exports.note(this.at, lent.at, lent.length));
+  }
+
+  /**
+   * Calls `store` with the whole session as one batch, valid during that call, and takes it as stored when `store`
+   * returns. An application module puts its own note in, and ignores this one.
+   */
+  saveImage(generation: number, note: Uint8Array, store: (image: Uint8Array) => void): void {
+    const capacity = this.#imageLengthMax + note.length;
+    this.core.lending.beginLength(note.length + capacity);
+    const lent = this.core.lending.put(note);
+    const at = this.core.lending.leave(capacity);
+    const length = check(
+      "saveImage",
+      this.#exports.saveImage(this.at, generation, at, capacity, lent.at, lent.length),
+    );
+    store(this.core.memory.view(at, length));
+    check("stored", this.#exports.stored(this.at, at));
+  }
+
+  /**
+   * Takes a stored batch back, an image first; returns a copy of its last note, if it has one. Set the client id
+   * before, connect after. Throws a CoreError: DamagedImage has changed nothing; after ForeignImage, UnknownVersion and
+   * TooLarge the session is empty.
+   */
+  restore(batch: Uint8Array): Uint8Array | undefined {
+    const [lent] = this.#lend(batch);
+    check("restore", this.#exports.restore(this.at, lent.at, lent.length));
+    return this.#field(EventField.PayloadAt) === 0 ? undefined : this.payload();
+  }
+
   get inflightCount(): number {
     return this.#exports.inflightCount(this.at);
   }
@@ -306,6 +360,15 @@ export class Session<Exports extends CoreExports = CoreExports> {
     return parts.map((part) => this.core.lending.put(part)) as { [K in keyof Parts]: Lent };
   }
 }
+
+/** In the order of clientSize and clientInit. */
+function sizesOf({ receive, transmit, identity, incomingCount, journal = 0 }: Capacities) {
+  return [receive, transmit, identity, incomingCount, journal] as const;
+}
+
+/** docs/abi.md: what an image takes besides the outbox and the note. */
+const INCOMING_RECORD_LENGTH = 4;
+const IMAGE_FRAME_LENGTH = 32;
 
 interface Lent {
   at: number;

@@ -3,10 +3,12 @@
 import type { Command } from "commander";
 import { RETAIN_FLAG } from "../../../../firmware/core/abi.ts";
 import { ClosedError } from "../../client/client-errors.ts";
+import { Deferred } from "../../client/deferred.ts";
 import { RECONNECT_POLICY } from "../../client/reconnect.ts";
 import { Thermometer, type ThermometerEvent } from "../../client/thermometer.ts";
 import { type Core, loadCore, type ThermometerExports } from "../../core/core.ts";
 import { UsageError } from "../../errors.ts";
+import { openFileStore } from "../../store/file-store.ts";
 import { brokerUrlText } from "../../transport/broker-url.ts";
 import { openTransport } from "../../transport/open-transport.ts";
 import type { World } from "../../world.ts";
@@ -30,6 +32,7 @@ interface DeviceFlags extends ConnectionFlags {
   deadBand: string;
   qos: string;
   retain?: boolean;
+  store?: string;
   json?: boolean;
 }
 
@@ -49,6 +52,10 @@ export function registerDevice(program: Command, context: CliContext): void {
     .addOption(qosOption().default("1"))
     .addOption(retainOption())
     .addOption(sessionOption())
+    .option(
+      "--store <directory>",
+      "keep the session there, over kills and losses of power; needs -i",
+    )
     .option("--json", "print one line of JSON for each event");
   addConnectionOptions(command).addHelpText("after", EXAMPLES).action(action(context, device));
 }
@@ -58,10 +65,13 @@ Examples, with the device in a second terminal:
   wasmqtt device -i kitchen
   wasmqtt sub -t 'motes/kitchen/#' -v
   wasmqtt pub -t motes/kitchen/cmd -m 'interval 500'      milliseconds
-  wasmqtt pub -t motes/kitchen/cmd -m report              a reading now`;
+  wasmqtt pub -t motes/kitchen/cmd -m report              a reading now
+
+A device that survives anything (try kill -9, then start it again):
+  wasmqtt device -i kitchen -q 2 --store ./kitchen-session`;
 
 async function device({ context, output, flags }: CommandCall<DeviceFlags>): Promise<ExitCode> {
-  const settings = connectionSettings(flags, context, output);
+  const settings = connectionSettings(sessionFlags(flags), context, output);
   checkIdentity(settings);
   const duty = dutyOf(flags);
   const { system, world } = context;
@@ -70,21 +80,44 @@ async function device({ context, output, flags }: CommandCall<DeviceFlags>): Pro
     flags.json === true
       ? (event: ThermometerEvent) => output.result(jsonLine(event, world))
       : (event: ThermometerEvent) => printEvent(event, output);
-  const thermometer = new Thermometer({
-    core,
-    world,
-    openTransport: openTransport(settings.url, world, { tls: settings.tls }),
-    ...settings,
-    connect: { ...settings, responseTimeoutMs: RESPONSE_TIMEOUT_MS },
-    reconnect: RECONNECT_POLICY,
-    ...duty,
-    measure: () => milliCelsiusAt(world),
-    tell,
-  });
-  introduce(settings, duty, core, output);
-  await run(thermometer, context);
-  summarize(thermometer, flags, output);
-  return ExitCode.Ok;
+  const store = flags.store === undefined ? undefined : openFileStore(flags.store);
+  try {
+    const failure = new Deferred<never>();
+    const thermometer = new Thermometer({
+      core,
+      world,
+      openTransport: openTransport(settings.url, world, { tls: settings.tls }),
+      ...settings,
+      connect: { ...settings, responseTimeoutMs: RESPONSE_TIMEOUT_MS },
+      reconnect: RECONNECT_POLICY,
+      ...duty,
+      measure: () => milliCelsiusAt(world),
+      tell,
+      store,
+      storeFailed: (error) => failure.fail(error),
+    });
+    introduce(settings, duty, core, output);
+    if (thermometer.isRestored) {
+      output.note(
+        `Session restored from ${flags.store}: it goes on with seq ${thermometer.sequence}.`,
+      );
+    }
+    await Promise.race([run(thermometer, context), failure.promise]);
+    summarize(thermometer, flags, output);
+    return ExitCode.Ok;
+  } finally {
+    store?.close();
+  }
+}
+
+/** What is stored here must be kept by the broker as well. */
+function sessionFlags(flags: DeviceFlags): DeviceFlags {
+  if (flags.store === undefined) return flags;
+  if (flags.id !== undefined) return { ...flags, disableCleanSession: true };
+  throw new UsageError(
+    "--store keeps the session of one device, and this one has no fixed name",
+    "Give -i, the same one each time",
+  );
 }
 
 const RESPONSE_TIMEOUT_MS = 10_000;
