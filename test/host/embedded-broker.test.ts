@@ -35,8 +35,9 @@ class PacketClient {
     clients.push(this);
   }
 
-  send(packet: mqtt.Packet): void {
-    this.#write(mqtt.generate(packet));
+  /** In one piece. */
+  send(...packets: mqtt.Packet[]): void {
+    this.#write(Buffer.concat(packets.map((packet) => mqtt.generate(packet))));
   }
 
   /** The next packet, or undefined if the broker has closed. */
@@ -120,7 +121,7 @@ function connectPacket(
   };
 }
 
-async function subscribe(client: PacketClient, topic: string, qos: 0 | 1 = 1): Promise<void> {
+async function subscribe(client: PacketClient, topic: string, qos: mqtt.QoS = 1): Promise<void> {
   client.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic, qos }] });
   expect(await client.next()).toMatchObject({ cmd: "suback", granted: [qos] });
 }
@@ -333,6 +334,26 @@ describe("restart", () => {
     await restarted;
     (await tcpSocket(port)).destroy();
   });
+});
+
+test("two QoS 2 messages under way at once both come to their end [MQTT-4.3.3-2]", async () => {
+  broker = await startAedes();
+  const subscriber = await overTcp(broker.port);
+  await connected(subscriber, { clientId: "keeper", clean: false });
+  await subscribe(subscriber, "t", 2);
+  const publisher = await overTcp(broker.port);
+  await connected(publisher, { clientId: "publisher" });
+  for (const messageId of [1, 2]) {
+    const message = { topic: "t", payload: "21.5", qos: 2, dup: false, retain: false } as const;
+    publisher.send({ cmd: "publish", messageId, ...message });
+  }
+  const taken = [await subscriber.next(), await subscriber.next()];
+  const ids = taken.map((packet) => packet?.messageId ?? 0);
+  expect(new Set(ids).size).toBe(2);
+
+  subscriber.send(...ids.map((messageId) => ({ cmd: "pubrec", messageId }) as const));
+  const releases = [await subscriber.next(), await subscriber.next()];
+  expect(releases).toMatchObject(ids.map((messageId) => ({ cmd: "pubrel", messageId })));
 });
 
 test("events tell what clients do", async () => {

@@ -141,6 +141,7 @@ export class EmbeddedBroker {
         done(null, authenticate === undefined || authenticate(userName, password)),
       authorizePublish: (client, packet, done) => done(this.#objection(client, packet.topic)),
     });
+    keepPubrelsApart(aedes);
     this.#forwardEvents(aedes);
     return aedes;
   }
@@ -249,6 +250,25 @@ function streamOf(webSocket: WebSocket): Duplex {
       webSocket.send(Buffer.concat(pieces.map(({ chunk }) => chunk)), callback);
     },
   });
+}
+
+/**
+ * aedes-persistence 11 compares what waits for a client by broker id, which a PUBREL has not: each PUBREL would overwrite
+ * the identifier of the first in the queue, and of two PUBRECs that come together one would never be answered.
+ */
+function keepPubrelsApart(aedes: Aedes): void {
+  const persistence = (aedes as unknown as { persistence: OutgoingPersistence }).persistence;
+  const update = persistence.outgoingUpdate.bind(persistence);
+  persistence.outgoingUpdate = (client, packet, ...rest) =>
+    update(client, packet.cmd === "pubrel" ? { ...packet, brokerId: Number.NaN } : packet, ...rest);
+}
+
+interface OutgoingPersistence {
+  outgoingUpdate(
+    client: unknown,
+    packet: { cmd: string; brokerId?: string | number },
+    ...rest: unknown[]
+  ): unknown;
 }
 
 /** [MQTT-6.0.0-1] Packets come in binary frames; anything else ends the connection. */
