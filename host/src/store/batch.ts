@@ -75,7 +75,7 @@ export function emptyBatch(previousChecksum: number): Uint8Array {
 }
 
 /** FNV-1a over the length and the records. */
-export function checksumOf(batch: Uint8Array, previousChecksum: number): number {
+function checksumOf(batch: Uint8Array, previousChecksum: number): number {
   const hash = fnv1a(batch.subarray(0, BatchField.Checksum), previousChecksum);
   return fnv1a(batch.subarray(BatchField.Records), hash);
 }

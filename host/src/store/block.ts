@@ -14,7 +14,7 @@ import {
 import type { JournalMedium } from "./journal-medium.ts";
 
 /** What lies behind the last whole batch of a block. */
-export type Rest =
+type Rest =
   /** Nothing. */
   | "erased"
   /** What a loss of power leaves: the front of a batch, or a block whose erasing had begun. */
