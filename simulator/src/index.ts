@@ -23,4 +23,6 @@ export type {
 } from "./scenario.ts";
 export { readScenario } from "./scenario-file.ts";
 export { shippedScenarioNames, shippedScenarioText } from "./shipped-scenarios.ts";
+export { type FirmwareBytes, type SimulationReport, simulate } from "./simulation/simulate.ts";
+export type { SimulationOptions } from "./simulation/simulation.ts";
 export { summaryText } from "./summary.ts";

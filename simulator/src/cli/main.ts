@@ -18,11 +18,13 @@ import { realWorld } from "../../../host/src/world.ts";
 import { registerDemo } from "./commands/demo.ts";
 import { registerRun } from "./commands/run.ts";
 import { registerScenario } from "./commands/scenario.ts";
+import { registerSimulate } from "./commands/simulate.ts";
 
 const COMMANDS = [
   registerDemo,
   registerRun,
   registerScenario,
+  registerSimulate,
   registerDevice,
   registerPub,
   registerSub,
