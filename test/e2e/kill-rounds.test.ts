@@ -1,0 +1,90 @@
+/** A device with a file store and mosquitto with persistence survive kill -9: nothing is lost, nothing comes twice. */
+
+import { afterEach, expect, test } from "vitest";
+import { COUNTING_DEVICE } from "../support/durable-device.ts";
+import {
+  faultsOf,
+  killRounds,
+  NO_FAULTS,
+  planOf,
+  type Scene,
+  SEED,
+  startScene,
+} from "../support/kill-rounds.ts";
+import { KillTraffic } from "../support/kill-traffic.ts";
+import { describeWith } from "../support/optional.ts";
+import { startPersistentMosquitto } from "../support/persistent-mosquitto.ts";
+
+/** 200 rounds. */
+const COUNTS = { device: 70, broker: 40, both: 40, cut: 50 };
+
+/** A session that the broker keeps. */
+const COUNTER_ARGS = ["-q", "2", "-c"];
+
+const ROUNDS_LIMIT_MS = 300_000;
+const SETTLING_LIMIT_MS = 30_000;
+const LENGTH_MAX = 12_000;
+const COUNT_MIN = 300;
+
+describeWith(
+  ["mosquitto", "mosquitto_sub", "stdbuf"],
+  `mosquitto (WASMQTT_TEST_SEED=${SEED})`,
+  () => {
+    let endings: (() => Promise<void>)[] = [];
+
+    afterEach(async () => {
+      for (const end of endings.reverse()) await end();
+      endings = [];
+    });
+
+    /** Everybody is there but the device, which has not started. `faults` are given to it. */
+    async function begin(...faults: string[]): Promise<{ scene: Scene; traffic: KillTraffic }> {
+      const broker = await startPersistentMosquitto();
+      endings.push(() => broker.stop());
+      const scene = await startScene({
+        brokerPort: broker.port,
+        broker,
+        lengthMax: LENGTH_MAX,
+        deviceArgs: (port, folder) => [
+          COUNTING_DEVICE,
+          `mqtt://127.0.0.1:${port}`,
+          folder,
+          "2",
+          ...faults,
+        ],
+      });
+      endings.push(() => scene.stop());
+      const traffic = await KillTraffic.start(scene.otherSide.port, scene.device, COUNTER_ARGS);
+      endings.push(() => traffic.stop());
+      return { scene, traffic };
+    }
+
+    test(
+      "200 deaths of either side under QoS 2 traffic in both directions lose and double nothing",
+      async () => {
+        const { scene, traffic } = await begin();
+        scene.device.start();
+        await killRounds(planOf(COUNTS, scene), scene);
+        const account = await traffic.settle(SETTLING_LIMIT_MS);
+
+        const { upCount, downCount } = account;
+        expect(scene.device).toMatchObject({ stderr: "", surprises: [] });
+        expect(account, JSON.stringify(COUNTS)).toMatchObject({
+          up: NO_FAULTS,
+          down: { takenNumber: downCount, missedNumbers: [], doubledNumbers: [], lateCount: 0 },
+          droppedCount: 0,
+        });
+        expect(Math.min(upCount, downCount)).toBeGreaterThan(COUNT_MIN);
+      },
+      ROUNDS_LIMIT_MS,
+    );
+
+    test("the count finds out a device whose store forgets", async () => {
+      const { scene, traffic } = await begin("forgets");
+      scene.device.start();
+      await killRounds(planOf({ device: 15 }, scene), scene);
+      const { upNumbers } = traffic;
+      expect(faultsOf(upNumbers, Math.max(...upNumbers)).doubled).not.toEqual([]);
+    }, 60_000);
+  },
+);
