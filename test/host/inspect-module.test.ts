@@ -166,7 +166,7 @@ describe("a module that breaks a rule", () => {
     const importSection = vector([[...text("env"), ...text("abort"), FUNCTION_KIND, 0]]);
     const [first, second] = brokenRules({ [IMPORT]: importSection });
     expect(first).toBe("imports nothing: imports env.abort");
-    expect(second).toMatch(/^abiVersion\(\) answers 1: no such function/);
+    expect(second).toContain(`abiVersion() answers ${ABI_VERSION}: no such function`);
   });
 
   test("by a start function", () => {
@@ -301,12 +301,16 @@ describe("a module that breaks a rule", () => {
   });
 
   test("by another ABI version", () => {
-    expect(brokenRules({ [CODE]: vector([body(0x41, 9)]) })).toEqual(["abiVersion() answers 1: 9"]);
+    expect(brokenRules({ [CODE]: vector([body(0x41, 9)]) })).toEqual([
+      `abiVersion() answers ${ABI_VERSION}: 9`,
+    ]);
   });
 
   test("by an abiVersion that traps", () => {
     const [found] = brokenRules({ [CODE]: vector([body(0x00)]) });
-    expect(found).toMatch(/^abiVersion\(\) answers 1: no such function, or it cannot be asked/);
+    expect(found).toContain(
+      `abiVersion() answers ${ABI_VERSION}: no such function, or it cannot be asked`,
+    );
   });
 
   test("by an abiVersion that might never end, which is not run", () => {

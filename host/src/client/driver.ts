@@ -20,7 +20,7 @@ export interface DriverHandlers {
   ended(reason: EndReason): void;
   /** Bytes went to the transport: the outbox may have room again. */
   transmitted?(): void;
-  /** The session could not be stored: nothing goes out any more. The connection ends. */
+  /** The session could not be stored: nothing goes out any more, and nothing is due. The connection ends. */
   storeFailed?(error: StoreError): void;
 }
 
@@ -281,6 +281,7 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   /** Sets the timer if something is due before it; an early timer finds nothing to do and is set again. */
   #armTimer(): void {
+    if (this.#hasStoreFailed) return;
     const nowMs = this.#world.nowMs();
     const delayMs = this.session.nextDeadlineMs(nowMs);
     if (delayMs === NEVER_MS || nowMs + delayMs >= this.#dueAtMs) return;

@@ -272,6 +272,7 @@ export class Thermometer {
   }
 
   #onStoreFailed(error: StoreError): void {
+    this.#stopping ??= new Deferred();
     this.#reconnector.stop();
     this.#end();
     this.#options.storeFailed?.(error);
