@@ -144,7 +144,9 @@ test("firmware that breaks a promise ends in 99, with its trace and the command 
   ]);
   expect(exitCode).toBe(ExitCode.ExpectationFailed);
   expect(context.stdout.text).toMatch(/FAILED {2}/u);
-  expect(context.stdout.text).toMatch(/wasmqtt simulate --seed 2 .*--only \d/u);
+  expect(context.stdout.text).toMatch(
+    /wasmqtt simulate --seed 2 .*--only \d.* --firmware 'broken.wasm'$/mu,
+  );
 }, 60_000);
 
 const wrong: [args: string[], words: RegExp][] = [

@@ -74,8 +74,10 @@ async function run(call: CommandCall<SimulateFlags>): Promise<ExitCode> {
   output.note(`${failure.check} fails; looking for the shortest way there`);
   const { investigate } = await import("../../simulation/investigate.ts");
   const { failureText } = await import("../../simulation/report-text.ts");
-  const investigation = await investigate(simulation, failure, firmware);
-  const { flags: replay, trace } = investigation;
+  const found = await investigate(simulation, failure, firmware);
+  const replay = found.flags + firmwareFlags(flags.firmware);
+  const investigation = { ...found, flags: replay };
+  const { trace } = investigation;
   if (flags.json === true) output.json({ ...report, shrunk: { replay, trace } });
   else output.result(`${simulationText(report, seconds)}\n\n${failureText(investigation)}`);
   return ExitCode.ExpectationFailed;
@@ -145,6 +147,12 @@ function readNames<Name extends string>(
       `Choose from ${names.join(", ")}`,
     );
   });
+}
+
+/** As the shell must be given them; a name in single quotes means itself. */
+function firmwareFlags(paths: string[] = []): string {
+  const quoted = paths.map((path) => `'${path.replaceAll("'", String.raw`'\''`)}'`);
+  return quoted.length === 0 ? "" : ` --firmware ${quoted.join(" ")}`;
 }
 
 /** A file that is an application takes the place of the thermometer, any other the place of the core. */
