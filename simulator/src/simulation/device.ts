@@ -219,7 +219,7 @@ export class Device {
     keeper.restore();
     this.#keeper = keeper;
     this.app.restored(keeper.note);
-    this.#say(`has restored ${this.session.inflightCount} unfinished messages`);
+    this.#say("has restored its session");
   }
 
   /** What the module or the flash refuses, or traps on, is a finding; that power fails is none. */
