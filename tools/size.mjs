@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
 /** Bytes that a release must stay below. */
-const LIMITS = { core: 10_800, thermometer: 13_300 };
+const LIMITS = { core: 10_400, thermometer: 12_950 };
 
 const ROOT = new URL("../", import.meta.url);
 const DOCUMENT = new URL("docs/size.md", ROOT);

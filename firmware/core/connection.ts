@@ -1,12 +1,12 @@
 /** CONNECT, CONNACK and DISCONNECT; the only writer of the connection state. */
 
 import { ConnectionState, Event, Status } from "./abi";
-import { Client, isClient } from "./client";
+import { Client, checkState, isClient } from "./client";
 import { describePacket } from "./event";
 import { CLEAN_SESSION, isConnectable, queueConnect } from "./identity";
 import { RecordByte, record, SESSION_BEGUN, SESSION_BEGUN_CLEAN, SESSION_LOST } from "./journal";
 import { compact, giveUp, insertPacket, openWindow, rewind } from "./outbox";
-import { DUP, FirstByte, PacketType, packetType } from "./packet-type";
+import { DUP, FirstByte, isOffered, PacketType, packetType } from "./packet-type";
 import { packetEnd } from "./remaining-length";
 import { clear } from "./wire";
 
@@ -29,8 +29,8 @@ export function connect(
   responseTimeoutMs: u32,
   nowMs: u32,
 ): Status {
-  if (!isClient(client)) return Status.NotAClient;
-  if (client.state !== <u8>ConnectionState.Disconnected) return Status.WrongState; // [MQTT-3.1.0-2]
+  const status = checkState(client, ConnectionState.Disconnected); // [MQTT-3.1.0-2]
+  if (status !== Status.Ok) return status;
   if (keepAliveSeconds > KEEP_ALIVE_SECONDS_MAX) return Status.InvalidArgument;
   if (<i32>responseTimeoutMs < 0) return Status.InvalidArgument; // its sum with the keep alive must fit
   if (!isConnectable(client, cleanSession)) return Status.InvalidArgument;
@@ -63,7 +63,7 @@ export function acceptConnack(client: Client, flags: u32, returnCode: u32): i32 
   client.incomingCount = 0; // [MQTT-3.1.2-6] [MQTT-3.2.2-3]
   client.isStateStale = true;
   client.lossStep = <u8>LossStep.Searching;
-  record(client, RecordByte.Session, SESSION_LOST, true);
+  record(client, RecordByte.Session, SESSION_LOST);
   return loseSession(client);
 }
 
@@ -86,8 +86,7 @@ export function loseSession(client: Client): i32 {
   while (client.outboxWindow < client.outboxEnd) {
     const at = client.outboxWindow;
     const firstByte: u32 = load<u8>(at);
-    const isAgain = packetType(firstByte) === PacketType.Publish && (firstByte & DUP) !== 0;
-    if (isAgain || firstByte === FirstByte.Pubrel) {
+    if (isOffered(firstByte) || firstByte === FirstByte.Pubrel) {
       client.lossStep = <u8>LossStep.Reported;
       describePacket(client, at);
       return Event.Dropped;
@@ -97,7 +96,7 @@ export function loseSession(client: Client): i32 {
   client.outboxWindow = client.outboxStart;
   compact(client);
   client.lossStep = <u8>LossStep.None;
-  record(client, RecordByte.Session, isClean(client) ? SESSION_BEGUN_CLEAN : SESSION_BEGUN, true);
+  record(client, RecordByte.Session, isClean(client) ? SESSION_BEGUN_CLEAN : SESSION_BEGUN);
   return becomeConnected(client);
 }
 
@@ -116,8 +115,8 @@ export function requeue(client: Client): Status {
 
 /** The time is for application modules, which say farewell first. */
 export function disconnect(client: Client, _nowMs: u32): Status {
-  if (!isClient(client)) return Status.NotAClient;
-  if (client.state !== <u8>ConnectionState.Connected) return Status.WrongState;
+  const status = checkState(client, ConnectionState.Connected);
+  if (status !== Status.Ok) return status;
   if (insertPacket(client, FirstByte.Disconnect, 0) === 0) return Status.BufferFull;
   client.state = <u8>ConnectionState.Disconnecting; // the window opens no more [MQTT-3.14.4-2]
   return Status.Ok;

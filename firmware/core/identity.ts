@@ -36,8 +36,8 @@ const PROTOCOL: u64 = 0x04_54_54_51_4d_04_00;
 
 /** Sets any field but the Will. */
 export function setField(client: Client, field: Field, at: usize, length: u32): Status {
-  if (!isClient(client)) return Status.NotAClient;
-  if (isConnecting(client)) return Status.WrongState;
+  const state = checkIdle(client);
+  if (state !== Status.Ok) return state;
   if (length > TEXT_LENGTH_MAX || !isInMemory(at, length)) return Status.InvalidArgument;
   if (field !== Field.Password && !isText(at, length, true)) return Status.InvalidText; // [MQTT-3.1.3-4] [MQTT-3.1.3-11]
   const fieldAt = resize(client, field, 2 + length);
@@ -54,8 +54,8 @@ export function setWill(
   payloadLength: u32,
   flags: u32,
 ): Status {
-  if (!isClient(client)) return Status.NotAClient;
-  if (isConnecting(client)) return Status.WrongState;
+  const state = checkIdle(client);
+  if (state !== Status.Ok) return state;
   if (payloadLength > TEXT_LENGTH_MAX) return Status.InvalidArgument;
   const status = checkMessage(topicAt, topicLength, payloadAt, payloadLength, flags); // [MQTT-3.1.2-14] [MQTT-3.1.3-10]
   if (status !== Status.Ok) return status;
@@ -67,19 +67,25 @@ export function setWill(
 }
 
 export function clearWill(client: Client): Status {
-  if (!isClient(client)) return Status.NotAClient;
-  if (isConnecting(client)) return Status.WrongState;
+  const state = checkIdle(client);
+  if (state !== Status.Ok) return state;
   resize(client, Field.Will, 0);
   client.connectFlags = 0; // [MQTT-3.1.2-11]
   return Status.Ok;
 }
 
 export function clearCredentials(client: Client): Status {
-  if (!isClient(client)) return Status.NotAClient;
-  if (isConnecting(client)) return Status.WrongState;
+  const state = checkIdle(client);
+  if (state !== Status.Ok) return state;
   resize(client, Field.UserName, 0);
   resize(client, Field.Password, 0);
   return Status.Ok;
+}
+
+/** Ok if the fields may change: CONNECT is sent from where they lie. */
+function checkIdle(client: Client): Status {
+  if (!isClient(client)) return Status.NotAClient;
+  return isConnecting(client) ? Status.WrongState : Status.Ok;
 }
 
 /** Bytes that a new client id and a new Will may take together, lengths included. */

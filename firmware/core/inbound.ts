@@ -6,7 +6,7 @@ import { acceptConnack, fail, isLosingSession, loseSession } from "./connection"
 import { describePacket, forgetEvent, receivedLength, variableHeaderLength } from "./event";
 import { acknowledge, checkIncoming, HANDLED, removeIncoming } from "./incoming";
 import { hasJournalRoom, record } from "./journal";
-import { findSent, markFree, packetIdOf, queueAcknowledgement, release } from "./outbox";
+import { findKept, markFree, packetIdOf, queueAcknowledgement, release } from "./outbox";
 import { FirstByte, isFromServer, PacketType, packetType, qosOf } from "./packet-type";
 import { bodyOf, packetEnd, packetLength } from "./remaining-length";
 import { continueSkip, isSkipping, skipFromTopic, skipPayload } from "./skip";
@@ -25,8 +25,10 @@ export function poll(client: Client, nowMs: u32): i32 {
     return client.failure;
   }
   // Every packet that is handled takes at least two bytes, or ends a skip.
-  let event = HANDLED;
-  while (event === HANDLED) event = step(client);
+  let event: i32;
+  do {
+    event = step(client);
+  } while (event === HANDLED);
   if (event === Event.Connected) client.requestAtMs = nowMs; // for what was kept and goes again
   return event < 0 ? fail(client, event) : event;
 }
@@ -141,11 +143,9 @@ function takeAnswer(client: Client, firstByte: u32, body: usize, bodyLength: u32
   if (packetId === 0) return Status.ProtocolViolation; // [sec-2.3.1]
   if (type === PacketType.Pubrel) return takePubrel(client, packetId);
 
-  // Each answer's type follows that of its request, but PUBREC's.
-  const requestType: u32 = type === PacketType.Pubrec ? PacketType.Publish : type - 1;
-  const request = findSent(client, requestType, packetId); // [MQTT-2.3.1-7]
-  const qos: u32 = request === 0 ? 0 : qosOf(load<u8>(request));
-  if (qos === 0 || (type === PacketType.Pubrec && qos !== 2)) {
+  const sentEnd = client.outboxSent;
+  const request = findKept(client, packetId, sentEnd); // [MQTT-2.3.1-7]
+  if (request === sentEnd || !isAnswer(type, load<u8>(request))) {
     client.strayCount++;
     return HANDLED;
   }
@@ -166,19 +166,25 @@ function takeAnswer(client: Client, firstByte: u32, body: usize, bodyLength: u32
   return Event.Published;
 }
 
+/** True if a packet of this type answers what begins with `requestByte` and waits for an answer. */
+function isAnswer(type: u32, requestByte: u32): bool {
+  if (type === PacketType.Pubrec) return qosOf(requestByte) === 2; // a PUBLISH: nothing else has QoS 2
+  return packetType(requestByte) === type - 1; // each other type follows that of its request
+}
+
 /** From here on only PUBREL may be sent for this message [MQTT-4.3.3-1]. It takes the place of the PUBLISH. */
 function takePubrec(client: Client, publishAt: usize, packetId: u32): i32 {
   markFree(publishAt);
   const isQueued = queueAcknowledgement(client, FirstByte.Pubrel, packetId); // [MQTT-4.6.0-4]
   assert(isQueued); // it is shorter than the PUBLISH
-  record(client, FirstByte.Pubrel, packetId, true);
+  record(client, FirstByte.Pubrel, packetId);
   return HANDLED;
 }
 
 /** An unknown identifier is answered too: the server would wait for ever. */
 function takePubrel(client: Client, packetId: u32): i32 {
   if (!queueAcknowledgement(client, FirstByte.Pubcomp, packetId)) return Event.None;
-  if (removeIncoming(client, packetId)) record(client, FirstByte.Pubcomp, packetId, true);
+  if (removeIncoming(client, packetId)) record(client, FirstByte.Pubcomp, packetId);
   return HANDLED;
 }
 

@@ -6,8 +6,8 @@ import { record } from "./journal";
 import { queueAcknowledgement } from "./outbox";
 import { FirstByte } from "./packet-type";
 
-/** Not an Event: a packet was taken that the embedder need not know of. */
-export const HANDLED: i32 = 255;
+/** Not an Event: a packet was taken that the embedder need not know of. Below 64 it takes one byte in the module. */
+export const HANDLED: i32 = 63;
 
 /** Ok for a new message, HANDLED for a repeated one, or a Status. Nothing is changed. */
 export function checkIncoming(client: Client, qos: u32, packetId: u32): i32 {
@@ -25,7 +25,7 @@ export function acknowledge(client: Client, qos: u32, packetId: u32): bool {
   if (!queueAcknowledgement(client, firstByte, packetId)) return false;
   if (qos === 2 && findIncoming(client, packetId) === 0) {
     addIncoming(client, packetId);
-    record(client, FirstByte.Pubrec, packetId, true);
+    record(client, FirstByte.Pubrec, packetId);
   }
   return true;
 }
@@ -54,7 +54,7 @@ export function addIncoming(client: Client, packetId: u32): void {
   client.incomingCount++;
 }
 
-function incomingEnd(client: Client): usize {
+export function incomingEnd(client: Client): usize {
   return incomingAt(client) + <u32>client.incomingCount * 2;
 }
 

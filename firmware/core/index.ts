@@ -5,7 +5,6 @@ import { Client, initClient, isClient } from "./client";
 import * as connection from "./connection";
 import * as event from "./event";
 import { Field, setField } from "./identity";
-import * as journal from "./journal";
 import { HEAP_BASE } from "./memory";
 import { openWindow } from "./outbox";
 import { FirstByte } from "./packet-type";
@@ -22,6 +21,7 @@ export { transmitRoom } from "./outbox";
 export { publish } from "./publish";
 export { restore } from "./restore";
 export { saveImage } from "./session-image";
+export { stored } from "./stored";
 export { transmitAt, transmitLength, transmitted } from "./transmit";
 
 /** Read by WAMR, which gives an instance so many bytes and no more. */
@@ -71,12 +71,6 @@ export function setNextPacketId(client: Client, packetId: u32): Status {
   client.nextPacketId = <u16>packetId;
   client.freeIdCount = 0;
   return Status.Ok;
-}
-
-export function stored(client: Client, batchAt: usize): Status {
-  const status = journal.stored(client, batchAt);
-  if (status === Status.Ok) openWindow(client, client.outboxEnd); // it may have stopped where the journal was full
-  return status;
 }
 
 export function setClientId(client: Client, textAt: usize, length: u32): Status {

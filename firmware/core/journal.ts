@@ -47,33 +47,13 @@ export function storeAt(client: Client): usize {
   return isClient(client) ? client.journalAt : 0;
 }
 
-/** What was in an image or in the sealed batch need not be stored again. */
-export function stored(client: Client, batchAt: usize): Status {
-  if (!isClient(client)) return Status.NotAClient;
-  if (!isInMemory(batchAt, HEADER_LENGTH)) return Status.InvalidArgument;
-  const isImage = batchAt !== client.journalAt;
-  const length: u32 = isImage ? client.journalLength : load<u32>(batchAt, BatchField.Length);
-  if (length > client.journalLength) return Status.InvalidArgument;
-  if (!isImage && length === 0) return Status.Ok; // nothing was sealed
-  client.journalChecksum = load<u32>(batchAt, BatchField.Checksum);
-  const recordsAt = client.journalAt + HEADER_LENGTH;
-  client.journalLength -= length;
-  copy(recordsAt, recordsAt + length, client.journalLength);
-  if (client.journalCapacity > 0) store<u32>(client.journalAt, 0, BatchField.Length); // sealed no more
-  client.isStoreDue = client.journalLength > 0;
-  return Status.Ok;
-}
-
 /** The embedder's own state, in the same batch as what it belongs to. */
 export function note(client: Client, bytesAt: usize, length: u32): Status {
   if (!isClient(client)) return Status.NotAClient;
-  if (client.journalCapacity === 0) return Status.WrongState;
   if (!isInMemory(bytesAt, length)) return Status.InvalidArgument;
-  if (length > client.journalCapacity) return Status.TooLarge; // its size must not overflow
-  if (HEADER_LENGTH + packetSize(length) > client.journalCapacity) return Status.TooLarge;
-  if (!recordNote(client, bytesAt, length)) return Status.BufferFull;
-  client.isStoreDue = true;
-  return Status.Ok;
+  const status = recordNote(client, bytesAt, length);
+  if (status === Status.Ok) client.isStoreDue = true;
+  return status;
 }
 
 /** True if `length` bytes of records can be added, and always without a journal. False calls for the batch to be stored. */
@@ -92,34 +72,44 @@ export function checkRecordable(client: Client, size: u32): Status {
   return hasJournalRoom(client, needed) ? Status.Ok : Status.BufferFull;
 }
 
-/** Records two bytes: mostly a Packet Identifier. There is room. */
-export function record(client: Client, firstByte: u32, body: u32, isUrgent: bool): void {
+/** Records two bytes: mostly a Packet Identifier. Nothing waits for the end of an exchange. There is room. */
+export function record(client: Client, firstByte: u32, body: u32): void {
   if (client.journalCapacity === 0) return;
   const at = append(client, RECORD_LENGTH);
   storeU16(storeFixedHeader(at, firstByte, 2), body);
-  if (isUrgent) client.isStoreDue = true;
+  if (firstByte !== RecordByte.Complete) client.isStoreDue = true;
 }
 
 /** Records the packet at `at`, with some bits more in its first byte. There is room. */
 export function recordPacket(client: Client, at: usize, firstByte: u32): void {
   if (client.journalCapacity === 0) return;
   const length: u32 = <u32>(packetEnd(at) - at);
-  const recordAt = append(client, length);
-  copy(recordAt, at, length);
-  store<u8>(recordAt, <u8>firstByte);
+  storePacket(append(client, length), at, firstByte);
   client.isStoreDue = true;
 }
 
-/** Records a note, which is not urgent by itself. False without a journal or room in it. */
-export function recordNote(client: Client, bytesAt: usize, length: u32): bool {
-  const size = packetSize(length);
-  if (client.journalCapacity === 0 || !hasJournalRoom(client, size)) return false;
-  copy(storeNoteHeader(append(client, size), length), bytesAt, length);
-  return true;
+/** Copies the packet at `at`, with another first byte. Returns the address behind the copy. */
+export function storePacket(to: usize, at: usize, firstByte: u32): usize {
+  const end = copy(to, at, <u32>(packetEnd(at) - at));
+  store<u8>(to, <u8>firstByte);
+  return end;
 }
 
-export function storeNoteHeader(at: usize, length: u32): usize {
-  return storeFixedHeader(at, RecordByte.Note, length);
+/** Records a note, which is not urgent by itself. */
+export function recordNote(client: Client, bytesAt: usize, length: u32): Status {
+  const capacity = client.journalCapacity;
+  if (capacity === 0) return Status.WrongState;
+  if (length > capacity) return Status.TooLarge; // its size must not overflow
+  const size = packetSize(length);
+  if (HEADER_LENGTH + size > capacity) return Status.TooLarge;
+  if (!hasJournalRoom(client, size)) return Status.BufferFull;
+  storeNote(append(client, size), bytesAt, length);
+  return Status.Ok;
+}
+
+/** Returns the address behind the record. */
+export function storeNote(at: usize, bytesAt: usize, length: u32): usize {
+  return copy(storeFixedHeader(at, RecordByte.Note, length), bytesAt, length);
 }
 
 /** Writes the header of a batch; returns its length. */
@@ -147,8 +137,9 @@ export function checksum(at: usize, length: u32, checksumBefore: u32): u32 {
 }
 
 function append(client: Client, length: u32): usize {
-  const at = client.journalAt + HEADER_LENGTH + client.journalLength;
-  client.journalLength += length;
-  assert(HEADER_LENGTH + client.journalLength <= client.journalCapacity);
-  return at;
+  const before = client.journalLength;
+  const after: u32 = before + length;
+  assert(HEADER_LENGTH + after <= client.journalCapacity);
+  client.journalLength = after;
+  return client.journalAt + HEADER_LENGTH + before;
 }

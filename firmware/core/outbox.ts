@@ -1,8 +1,8 @@
 /** The outbox: a run of whole packets, each kept until nobody waits for it. client.ts draws it. */
 
-import { CONTROL_RESERVE_LENGTH, ConnectionState } from "./abi";
+import { CONTROL_RESERVE_LENGTH, ConnectionState, Status } from "./abi";
 import { Client, isClient } from "./client";
-import { hasJournalRoom, RECORD_LENGTH, RecordByte, record } from "./journal";
+import { checkRecordable, hasJournalRoom, RECORD_LENGTH, RecordByte, record } from "./journal";
 import {
   DUP,
   FirstByte,
@@ -24,6 +24,18 @@ const SEARCH_ROUND_COUNT: u32 = 64;
 /** Bytes that must be free for a packet that may not use the reserve. */
 export function roomNeeded(remainingLength: u32): u32 {
   return packetSize(remainingLength) + CONTROL_RESERVE_LENGTH;
+}
+
+/**
+ * Ok if there is an identifier and room in the journal for a packet that needs them, BufferFull if there will be, or
+ * TooLarge, also for the outbox.
+ */
+export function checkKeepable(client: Client, remainingLength: u32, needsPacketId: bool): Status {
+  if (roomNeeded(remainingLength) > client.outboxCapacity) return Status.TooLarge;
+  if (!needsPacketId) return Status.Ok;
+  const status = checkRecordable(client, packetSize(remainingLength));
+  if (status !== Status.Ok) return status;
+  return hasPacketId(client) ? Status.Ok : Status.BufferFull;
 }
 
 /** Bytes that messages can still use. */
@@ -62,9 +74,8 @@ export function insertPacket(client: Client, firstByte: FirstByte, remainingLeng
   const size = packetSize(remainingLength);
   if (!hasRoom(client, size)) return 0;
   const at = client.outboxWindow;
-  copy(at + size, at, <u32>(client.outboxEnd - at));
-  client.outboxWindow += size;
-  client.outboxEnd += size;
+  client.outboxWindow = at + size;
+  client.outboxEnd = copy(at + size, at, <u32>(client.outboxEnd - at));
   return storeFixedHeader(at, firstByte, remainingLength);
 }
 
@@ -90,18 +101,17 @@ export function openWindow(client: Client, newAt: usize): void {
       continue;
     }
     if (client.inflightCount >= client.inflightMax) break;
-    if (at < newAt && !recordOffer(client, at)) break;
+    if (at < newAt && !recordOffer(client, at, firstByte)) break;
     client.inflightCount++;
   }
   client.outboxWindow = at;
 }
 
 /** Records that the message at `at` may go, unless that is known. False if there is no room. */
-function recordOffer(client: Client, at: usize): bool {
-  const firstByte: u32 = load<u8>(at);
+function recordOffer(client: Client, at: usize, firstByte: u32): bool {
   if (packetType(firstByte) !== PacketType.Publish || (firstByte & DUP) !== 0) return true;
   if (!hasJournalRoom(client, RECORD_LENGTH)) return false;
-  record(client, RecordByte.Offered, packetIdOf(at), true);
+  record(client, RecordByte.Offered, packetIdOf(at));
   return true;
 }
 
@@ -127,20 +137,13 @@ export function advanceSent(client: Client, length: u32): void {
   trim(client);
 }
 
-/** The packet of this type that was sent with this identifier, or 0. */
-export function findSent(client: Client, type: u32, packetId: u32): usize {
-  for (let at = client.outboxStart; at < client.outboxSent; at = packetEnd(at)) {
-    if (packetType(load<u8>(at)) === type && packetIdOf(at) === packetId) return at;
+/** The packet before `end` with this identifier, kept until it is answered; or `end`. */
+export function findKept(client: Client, packetId: u32, end: usize): usize {
+  let at = client.outboxStart;
+  for (; at < end; at = packetEnd(at)) {
+    if (qosOf(load<u8>(at)) > 0 && packetIdOf(at) === packetId) break;
   }
-  return 0;
-}
-
-/** The packet with this identifier that waits for an answer, or for being sent; or 0. */
-export function findKept(client: Client, packetId: u32): usize {
-  for (let at = client.outboxStart; at < client.outboxEnd; at = packetEnd(at)) {
-    if (qosOf(load<u8>(at)) > 0 && packetIdOf(at) === packetId) return at;
-  }
-  return 0;
+  return at;
 }
 
 /** Nobody waits any more for the packet at `at`, which was sent. */
@@ -154,7 +157,7 @@ export function release(client: Client, at: usize): void {
 
 /** Takes the packet at `at` out of the Session State. */
 export function giveUp(client: Client, at: usize): void {
-  record(client, RecordByte.Complete, packetIdOf(at), false);
+  record(client, RecordByte.Complete, packetIdOf(at));
   markFree(at);
 }
 
@@ -168,13 +171,14 @@ export function markFree(at: usize): void {
  * [MQTT-4.4.0-1] [MQTT-4.6.0-1] [MQTT-4.6.0-4], and throws away what belonged to the connection.
  */
 export function rewind(client: Client): void {
-  for (let at = client.outboxStart; at < client.outboxEnd; at = packetEnd(at)) {
+  const start = client.outboxStart;
+  for (let at = start; at < client.outboxEnd; at = packetEnd(at)) {
     const firstByte: u32 = load<u8>(at);
     if (!isKept(client, firstByte) && !isUnsentQos0(firstByte)) markFree(at); // QoS 0 goes once [MQTT-4.3.1-1]
   }
-  client.outboxSent = client.outboxStart;
+  client.outboxSent = start;
   client.outboxPartLength = 0;
-  client.outboxWindow = client.outboxStart;
+  client.outboxWindow = start;
   compact(client);
 }
 
@@ -193,7 +197,7 @@ export function discardOldestQos0(client: Client, length: u32): bool {
 }
 
 /** True if an identifier is not in use, which `takePacketId` takes [MQTT-2.3.1-2]. */
-export function hasPacketId(client: Client): bool {
+function hasPacketId(client: Client): bool {
   for (let round: u32 = 0; client.freeIdCount === 0; round++) {
     if (round === SEARCH_ROUND_COUNT) return false;
     searchFreeIds(client);
@@ -223,25 +227,25 @@ export function compact(client: Client): void {
   client.outboxSent = end;
   client.outboxWindow = end;
   let at = client.outboxStart;
+  client.outboxStart = end;
   while (at < client.outboxEnd) {
     const next = packetEnd(at);
     if (load<u8>(at) !== <u8>FirstByte.Free) {
-      const size: u32 = <u32>(next - at);
-      if (at !== end) copy(end, at, size);
-      end += size;
+      end = at === end ? next : copy(end, at, <u32>(next - at));
     }
     at = next;
     if (at <= sent) client.outboxSent = end;
     if (at <= window) client.outboxWindow = end;
   }
-  client.outboxStart = client.outboxAt;
   client.outboxEnd = end;
 }
 
 /** Gives up the front of the outbox, as far as nobody waits for it. */
 function trim(client: Client): void {
   let at = client.outboxStart;
-  while (at < client.outboxSent && load<u8>(at) === <u8>FirstByte.Free) at = packetEnd(at);
+  for (; at < client.outboxSent; at = packetEnd(at)) {
+    if (load<u8>(at) !== <u8>FirstByte.Free) break;
+  }
   client.outboxStart = at;
   if (at === client.outboxEnd) compact(client);
 }

@@ -73,6 +73,11 @@ export function isUnsentQos0(firstByte: u32): bool {
   return (firstByte & ~RETAIN) === PacketType.Publish << 4;
 }
 
+/** True for a PUBLISH with DUP: it was sent, or may have been. */
+export function isOffered(firstByte: u32): bool {
+  return packetType(firstByte) === PacketType.Publish && (firstByte & DUP) !== 0;
+}
+
 /** True if the embedder's flags of a message or Will mean something: a QoS of 0 to 2, and RETAIN. */
 export function isMessageFlags(flags: u32): bool {
   const all: u32 = QOS_MASK | RETAIN_FLAG;

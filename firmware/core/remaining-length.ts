@@ -24,9 +24,9 @@ export function packetEnd(at: usize): usize {
 
 /** The address of what follows the fixed header of the packet at `at`, which is known to be whole. */
 export function bodyOf(at: usize): usize {
-  let end = at + 1;
-  while (load<u8>(end) >= 0x80) end++;
-  return end + 1;
+  let before = at; // of the byte that is looked at: the offset of a load costs nothing
+  while (load<u8>(before, 1) >= 0x80) before++;
+  return before + 2;
 }
 
 /** Bytes of a packet with `remainingLength` bytes behind its fixed header. */
@@ -38,12 +38,12 @@ export function packetSize(remainingLength: u32): u32 {
 /** Writes a fixed header; returns the address of the body. */
 export function storeFixedHeader(at: usize, firstByte: u32, remainingLength: u32): usize {
   store<u8>(at, <u8>firstByte);
-  let end = at + 1;
+  let before = at; // of the byte that is written next
   let rest = remainingLength;
   for (; rest >= 0x80; rest >>= 7) {
-    store<u8>(end, <u8>(rest | 0x80));
-    end++;
+    store<u8>(before, <u8>(rest | 0x80), 1);
+    before++;
   }
-  store<u8>(end, <u8>rest);
-  return end + 1;
+  store<u8>(before, <u8>rest, 1);
+  return before + 2;
 }

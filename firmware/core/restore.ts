@@ -7,7 +7,8 @@ import {
   JOURNAL_VERSION,
   Status,
 } from "./abi";
-import { Client, isClient } from "./client";
+import { Client, checkState } from "./client";
+import { connectionLost } from "./connection";
 import { forgetEvent } from "./event";
 import { addIncoming, findIncoming, removeIncoming } from "./incoming";
 import {
@@ -26,10 +27,9 @@ import {
   markFree,
   packetIdOf,
   queueAcknowledgement,
-  rewind,
   successor,
 } from "./outbox";
-import { DUP, FirstByte, PacketType, packetType, qosOf } from "./packet-type";
+import { DUP, FirstByte, isOffered, PacketType, packetType, qosOf } from "./packet-type";
 import { bodyOf, packetEnd, packetLength } from "./remaining-length";
 import { BEGIN_LENGTH, clientIdChecksum } from "./session-image";
 import { checkFilters } from "./subscribe";
@@ -41,8 +41,8 @@ import { copy, loadU16 } from "./wire";
  * next batch goes on there; `connect` winds it back.
  */
 export function restore(client: Client, batchAt: usize, length: u32): Status {
-  if (!isClient(client)) return Status.NotAClient;
-  if (client.state !== <u8>ConnectionState.Disconnected) return Status.WrongState;
+  let status = checkState(client, ConnectionState.Disconnected);
+  if (status !== Status.Ok) return status;
   if (!isInMemory(batchAt, length)) return Status.InvalidArgument;
   forgetEvent(client);
   if (length <= HEADER_LENGTH) return Status.DamagedImage;
@@ -54,42 +54,39 @@ export function restore(client: Client, batchAt: usize, length: u32): Status {
     recordsLength,
     isImage ? CHECKSUM_BASIS : client.journalChecksum,
   );
-  const isWhole =
-    load<u32>(batchAt, BatchField.Length) === recordsLength &&
-    load<u32>(batchAt, BatchField.Checksum) === sum;
-  if (!isWhole) return Status.DamagedImage;
+  if (load<u32>(batchAt, BatchField.Length) !== recordsLength) return Status.DamagedImage;
+  if (load<u32>(batchAt, BatchField.Checksum) !== sum) return Status.DamagedImage;
 
-  const status = replay(client, at, recordsLength);
+  const recordsAt: usize = isImage ? at + BEGIN_LENGTH : at;
+  if (isImage) status = begin(client, at, recordsLength);
+  if (status === Status.Ok) status = replay(client, recordsAt, batchAt + length);
   if (status !== Status.Ok) {
     forgetSession(client);
     return status;
   }
-  if (isImage) client.nextPacketId = nextIdentifierOf(at);
+  if (isImage) client.nextPacketId = <u16>nextIdentifierOf(at);
   client.journalChecksum = sum;
   return Status.Ok;
 }
 
 /** Applies all records of a batch. Its checksum is right, but somebody may have made it so: nothing here is trusted. */
-function replay(client: Client, recordsAt: usize, recordsLength: u32): Status {
-  let done: u32 = 0;
-  while (done < recordsLength) {
-    const left: u32 = recordsLength - done;
-    const length = packetLength(recordsAt + done, left);
+function replay(client: Client, recordsAt: usize, end: usize): Status {
+  let at = recordsAt;
+  while (at < end) {
+    const left: u32 = <u32>(end - at);
+    const length = packetLength(at, left);
     if (length <= 0 || <u32>length > left) return Status.DamagedImage;
-    const status = replayRecord(client, recordsAt + done, <u32>length, done === 0);
+    const status = replayRecord(client, at, <u32>length);
     if (status !== Status.Ok) return status;
-    done += <u32>length;
+    at += <u32>length;
   }
   return Status.Ok;
 }
 
-function replayRecord(client: Client, at: usize, length: u32, isFirst: bool): Status {
+function replayRecord(client: Client, at: usize, length: u32): Status {
   const firstByte: u32 = load<u8>(at);
   const body = bodyOf(at);
   const bodyLength: u32 = <u32>(at + length - body);
-  if (firstByte === RecordByte.Begin) {
-    return isFirst ? begin(client, at, bodyLength) : Status.DamagedImage;
-  }
   if (firstByte === RecordByte.Note) {
     client.payloadAt = body;
     client.payloadLength = bodyLength;
@@ -101,9 +98,11 @@ function replayRecord(client: Client, at: usize, length: u32, isFirst: bool): St
   return bodyLength === 2 ? replayStep(client, firstByte, loadU16(body)) : Status.DamagedImage;
 }
 
-function begin(client: Client, at: usize, bodyLength: u32): Status {
-  if (bodyLength === 0 || load<u8>(at, 2) !== <u8>JOURNAL_VERSION) return Status.UnknownVersion;
-  if (bodyLength !== BEGIN_LENGTH - 2) return Status.DamagedImage;
+/** Takes the record that begins an image. */
+function begin(client: Client, at: usize, recordsLength: u32): Status {
+  if (recordsLength < BEGIN_LENGTH) return Status.DamagedImage;
+  if (load<u8>(at, 2) !== <u8>JOURNAL_VERSION) return Status.UnknownVersion;
+  if (load<u8>(at, 1) !== <u8>(BEGIN_LENGTH - 2)) return Status.DamagedImage;
   if (load<u32>(at, 10) !== clientIdChecksum(client)) return Status.ForeignImage;
   if (nextIdentifierOf(at) === 0) return Status.DamagedImage;
   forgetSession(client);
@@ -112,8 +111,8 @@ function begin(client: Client, at: usize, bodyLength: u32): Status {
 }
 
 /** Of the record that begins an image. */
-function nextIdentifierOf(beginAt: usize): u16 {
-  return <u16>loadU16(beginAt + 4);
+function nextIdentifierOf(beginAt: usize): u32 {
+  return loadU16(beginAt + 4);
 }
 
 function isRequest(firstByte: u32): bool {
@@ -129,19 +128,22 @@ function replayPacket(
   bodyLength: u32,
 ): Status {
   const firstByte: u32 = load<u8>(at);
-  const isSound = isRequest(firstByte)
-    ? checkFilters(client, <FirstByte>firstByte, body + 2, bodyLength - 2) === Status.Ok
-    : isSoundPublish(firstByte, body, bodyLength);
-  if (!isSound || packetIdOf(at) === 0) return Status.DamagedImage;
+  const isPublish = packetType(firstByte) === PacketType.Publish;
+  const isSound = isPublish
+    ? isSoundPublish(firstByte, body, bodyLength)
+    : checkFilters(client, <FirstByte>firstByte, body + 2, bodyLength - 2) === Status.Ok;
+  if (!isSound) return Status.DamagedImage;
+  const packetId = packetIdOf(at);
+  if (packetId === 0) return Status.DamagedImage;
   if (!hasRoom(client, length + CONTROL_RESERVE_LENGTH)) return Status.TooLarge;
-  client.nextPacketId = successor(packetIdOf(at));
-  if (isRequest(firstByte)) {
+  client.nextPacketId = successor(packetId);
+  if (isPublish) {
+    const end = copy(client.outboxEnd, at, length);
+    client.outboxEnd = end;
+    if ((firstByte & DUP) !== 0) client.outboxWindow = end;
+  } else {
     copy(insertPacket(client, <FirstByte>firstByte, bodyLength), body, bodyLength);
-    return Status.Ok;
   }
-  const end = copy(client.outboxEnd, at, length);
-  client.outboxEnd = end;
-  if (isOffered(firstByte)) client.outboxWindow = end;
   return Status.Ok;
 }
 
@@ -153,10 +155,6 @@ function isSoundPublish(firstByte: u32, body: usize, bodyLength: u32): bool {
   return isTopicName(body + 2, topicLength);
 }
 
-function isOffered(firstByte: u32): bool {
-  return packetType(firstByte) === PacketType.Publish && (firstByte & DUP) !== 0;
-}
-
 /** A record of two bytes, mostly an identifier. What it speaks of may be over since: an image is newer than its parts. */
 function replayStep(client: Client, firstByte: u32, value: u32): Status {
   if (firstByte === RecordByte.Session) {
@@ -164,30 +162,35 @@ function replayStep(client: Client, firstByte: u32, value: u32): Status {
     return Status.Ok;
   }
   if (value === 0) return Status.DamagedImage; // [MQTT-2.3.1-1]
-  const at = findKept(client, value);
-  switch (firstByte) {
-    case RecordByte.Complete:
-      if (at !== 0) markFree(at);
-      return Status.Ok;
-    case RecordByte.Offered:
-      if (at !== 0) offer(client, at);
-      return Status.Ok;
-    case FirstByte.Pubrel:
-      if (at !== 0) markFree(at);
-      if (!hasRoom(client, RECORD_LENGTH + CONTROL_RESERVE_LENGTH)) return Status.TooLarge;
-      queueAcknowledgement(client, FirstByte.Pubrel, value);
-      return Status.Ok;
-    case FirstByte.Pubrec:
-      if (findIncoming(client, value) !== 0) return Status.Ok;
-      if (client.incomingCount >= client.incomingCapacity) return Status.TooLarge;
-      addIncoming(client, value);
-      return Status.Ok;
-    case FirstByte.Pubcomp:
-      removeIncoming(client, value);
-      return Status.Ok;
-    default:
-      return Status.DamagedImage;
+  if (firstByte === FirstByte.Pubrec) return restoreIncoming(client, value);
+  if (firstByte === FirstByte.Pubcomp) {
+    removeIncoming(client, value);
+    return Status.Ok;
   }
+  const end = client.outboxEnd;
+  const at = findKept(client, value, end);
+  const isKept = at < end;
+  if (firstByte === RecordByte.Offered) {
+    if (isKept) offer(client, at);
+    return Status.Ok;
+  }
+  const isPubrel = firstByte === FirstByte.Pubrel;
+  if (!isPubrel && firstByte !== RecordByte.Complete) return Status.DamagedImage;
+  if (isKept) markFree(at);
+  return isPubrel ? restorePubrel(client, value) : Status.Ok;
+}
+
+function restorePubrel(client: Client, packetId: u32): Status {
+  if (!hasRoom(client, RECORD_LENGTH + CONTROL_RESERVE_LENGTH)) return Status.TooLarge;
+  queueAcknowledgement(client, FirstByte.Pubrel, packetId);
+  return Status.Ok;
+}
+
+function restoreIncoming(client: Client, packetId: u32): Status {
+  if (findIncoming(client, packetId) !== 0) return Status.Ok;
+  if (client.incomingCount >= client.incomingCapacity) return Status.TooLarge;
+  addIncoming(client, packetId);
+  return Status.Ok;
 }
 
 function replaySession(client: Client, value: u32): void {
@@ -217,8 +220,6 @@ function forgetSession(client: Client): void {
   client.nextPacketId = 1;
   client.freeIdCount = 0;
   client.journalLength = 0;
-  client.isStoreDue = false;
-  client.outboxStart = client.outboxAt;
-  client.outboxEnd = client.outboxAt;
-  rewind(client);
+  client.outboxEnd = client.outboxStart;
+  connectionLost(client); // puts the buffers in order
 }

@@ -3,7 +3,7 @@
 import { JOURNAL_VERSION, Status } from "./abi";
 import { Client, isClient } from "./client";
 import { isLosingSession } from "./connection";
-import { incomingAt } from "./incoming";
+import { incomingAt, incomingEnd } from "./incoming";
 import {
   CHECKSUM_BASIS,
   checksum,
@@ -11,15 +11,19 @@ import {
   RECORD_LENGTH,
   RecordByte,
   sealBatch,
-  storeNoteHeader,
+  storeNote,
+  storePacket,
 } from "./journal";
 import { isInMemory } from "./memory";
 import { DUP, FirstByte, PacketType, packetType, qosOf } from "./packet-type";
-import { packetEnd, packetSize } from "./remaining-length";
-import { copy, storeU16 } from "./wire";
+import { packetEnd, packetSize, storeFixedHeader } from "./remaining-length";
+import { storeU16 } from "./wire";
 
 /** Of the record that begins an image: its header, version, stale, identifier, generation, client id. */
 export const BEGIN_LENGTH: u32 = 14;
+
+/** Its first four bytes, the first lowest; the fourth is `stale`. */
+const BEGIN_HEADER: u32 = RecordByte.Begin | ((BEGIN_LENGTH - 2) << 8) | (JOURNAL_VERSION << 16);
 
 /** Writes the session to `toAt`; returns its length or a Status. */
 export function saveImage(
@@ -37,7 +41,7 @@ export function saveImage(
   let at = storeBegin(client, generation, toAt + HEADER_LENGTH);
   at = storePackets(client, at);
   at = storeIncoming(client, at);
-  if (noteLength > 0) at = copy(storeNoteHeader(at, noteLength), noteAt, noteLength);
+  if (noteLength > 0) at = storeNote(at, noteAt, noteLength);
   const recordsLength: u32 = <u32>(at - toAt) - HEADER_LENGTH;
   return <i32>sealBatch(toAt, recordsLength, CHECKSUM_BASIS);
 }
@@ -49,10 +53,7 @@ function imageLengthMax(client: Client, noteLength: u32): u32 {
 }
 
 function storeBegin(client: Client, generation: u32, at: usize): usize {
-  store<u8>(at, RecordByte.Begin);
-  store<u8>(at, <u8>(BEGIN_LENGTH - 2), 1);
-  store<u8>(at, <u8>JOURNAL_VERSION, 2);
-  store<u8>(at, <u8>client.isStateStale, 3);
+  store<u32>(at, BEGIN_HEADER | ((<u32>client.isStateStale) << 24));
   storeU16(at + 4, client.nextPacketId);
   store<u32>(at, generation, 6);
   store<u32>(at, clientIdChecksum(client), 10);
@@ -72,18 +73,15 @@ function storePackets(client: Client, to: usize): usize {
     const firstByte: u32 = load<u8>(at);
     if (qosOf(firstByte) === 0) continue;
     const isOffered = packetType(firstByte) === PacketType.Publish && at < offeredEnd;
-    const recordAt = end;
-    end = copy(recordAt, at, <u32>(packetEnd(at) - at));
-    if (isOffered) store<u8>(recordAt, <u8>(firstByte | DUP));
+    end = storePacket(end, at, isOffered ? firstByte | DUP : firstByte);
   }
   return end;
 }
 
 function storeIncoming(client: Client, to: usize): usize {
   let end = to;
-  for (let index: u32 = 0; index < client.incomingCount; index++) {
-    store<u16>(end, 0x0200 | <u16>FirstByte.Pubrec);
-    storeU16(end + 2, load<u16>(incomingAt(client) + index * 2));
+  for (let at = incomingAt(client); at < incomingEnd(client); at += 2) {
+    storeU16(storeFixedHeader(end, FirstByte.Pubrec, 2), load<u16>(at));
     end += RECORD_LENGTH;
   }
   return end;

@@ -53,19 +53,22 @@ export function continueSkip(client: Client): i32 {
 
 /** Checks the topic character by character, then reads the identifier. */
 function skipTopic(client: Client): i32 {
-  while (client.skipTopicLength > 0) {
-    const available = min(client.skipTopicLength, receivedLength(client));
+  let left = client.skipTopicLength;
+  while (left > 0) {
+    const available = min(left, receivedLength(client));
     if (available === 0) return Event.None;
     const length = characterLength(client.receiveStart, available, false);
     if (length === 0) {
-      const isWhole = available >= min(client.skipTopicLength, CHARACTER_LENGTH_MAX);
+      const isWhole = available >= min(left, CHARACTER_LENGTH_MAX);
       return isWhole ? Status.MalformedPacket : Event.None;
     }
     client.receiveStart += length;
-    client.skipTopicLength -= length;
+    left -= length;
+    client.skipTopicLength = left;
   }
   if (qosOf(client.skipFirstByte) === 0) return skipPayload(client, 0);
   if (receivedLength(client) < 2) return Event.None;
-  client.receiveStart += 2;
-  return skipPayload(client, loadU16(client.receiveStart - 2));
+  const packetIdAt = client.receiveStart;
+  client.receiveStart = packetIdAt + 2;
+  return skipPayload(client, loadU16(packetIdAt));
 }

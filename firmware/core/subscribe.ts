@@ -1,11 +1,11 @@
 /** SUBSCRIBE and UNSUBSCRIBE (3.8, 3.10). They stay in the outbox until they are answered. */
 
 import { ConnectionState, Status } from "./abi";
-import { Client, isClient } from "./client";
-import { checkRecordable, recordPacket } from "./journal";
+import { Client, checkState } from "./client";
+import { recordPacket } from "./journal";
 import { isInMemory } from "./memory";
 import {
-  hasPacketId,
+  checkKeepable,
   hasRequestWaiting,
   hasRoom,
   insertPacket,
@@ -13,7 +13,6 @@ import {
   takePacketId,
 } from "./outbox";
 import { FirstByte } from "./packet-type";
-import { packetSize } from "./remaining-length";
 import { isTopicFilter } from "./text";
 import { copy, loadU16, storeU16 } from "./wire";
 
@@ -31,24 +30,22 @@ export function request(
   filtersLength: u32,
   nowMs: u32,
 ): i32 {
-  if (!isClient(client)) return Status.NotAClient;
-  if (client.state !== <u8>ConnectionState.Connected) return Status.WrongState;
+  let status = checkState(client, ConnectionState.Connected);
+  if (status !== Status.Ok) return status;
   if (!isInMemory(filtersAt, filtersLength)) return Status.InvalidArgument;
-  const status = checkFilters(client, firstByte, filtersAt, filtersLength);
+  status = checkFilters(client, firstByte, filtersAt, filtersLength);
   if (status !== Status.Ok) return status;
   const remainingLength: u32 = 2 + filtersLength;
-  const needed = roomNeeded(remainingLength);
-  if (needed > client.outboxCapacity) return Status.TooLarge;
-  const size = packetSize(remainingLength);
-  const recordable = checkRecordable(client, size);
-  if (recordable !== Status.Ok) return recordable;
-  if (!hasPacketId(client) || !hasRoom(client, needed)) return Status.BufferFull;
+  status = checkKeepable(client, remainingLength, true);
+  if (status !== Status.Ok) return status;
+  if (!hasRoom(client, roomNeeded(remainingLength))) return Status.BufferFull;
   if (hasRequestWaiting(client)) return Status.BufferFull; // it would be overtaken
   const packetId = takePacketId(client);
+  const packetAt = client.outboxWindow; // nothing moves any more: there is room
   const body = insertPacket(client, firstByte, remainingLength);
   storeU16(body, packetId);
   copy(body + 2, filtersAt, filtersLength);
-  recordPacket(client, client.outboxWindow - size, firstByte);
+  recordPacket(client, packetAt, firstByte);
   client.requestAtMs = nowMs;
   client.requestCount++;
   return <i32>packetId;
@@ -69,9 +66,10 @@ export function checkFilters(
     const left: u32 = <u32>(end - at);
     if (left < 2) return Status.InvalidArgument;
     const length = loadU16(at);
-    if (left < 2 + length + qosLength) return Status.InvalidArgument;
+    const fieldsLength: u32 = 2 + length + qosLength;
+    if (left < fieldsLength) return Status.InvalidArgument;
     if (!isTopicFilter(at + 2, length)) return Status.InvalidText; // [MQTT-3.8.3-1] [MQTT-3.10.3-1]
-    at += 2 + length + qosLength;
+    at += fieldsLength;
     if (qosLength > 0 && load<u8>(at - 1) > 2) return Status.InvalidArgument; // [MQTT-3-8.3-4]
     count++;
   }

@@ -28,10 +28,8 @@ export function transmitted(client: Client, length: u32, nowMs: u32): Status {
 
 function lengthToTransmit(client: Client): u32 {
   if (isConnecting(client)) return client.connectLength;
-  const mayGo =
-    client.state === <u8>ConnectionState.Connected ||
-    client.state === <u8>ConnectionState.Disconnecting;
-  return mayGo && !client.isStoreDue
-    ? <u32>(client.outboxWindow - client.outboxSent) - client.outboxPartLength
-    : 0;
+  const state: u32 = client.state;
+  const mayGo = state === ConnectionState.Connected || state === ConnectionState.Disconnecting;
+  if (!mayGo || client.isStoreDue) return 0;
+  return <u32>(client.outboxWindow - client.outboxSent) - client.outboxPartLength;
 }

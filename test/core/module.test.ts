@@ -9,7 +9,7 @@ const bytes = readFileSync(new URL("../../dist/core.wasm", import.meta.url));
 const module = readModule(bytes);
 
 /** Larger than this is a decision: say in the change what the bytes are for. */
-const LENGTH_MAX = 10_800;
+const LENGTH_MAX = 10_400;
 
 /** The calls that docs/abi.md names for every module, and how many parameters each has. */
 function documentedFunctions(): { [name: string]: number } {

@@ -286,7 +286,8 @@ function isLostTelemetry(client: Client): bool {
 }
 
 function recordState(client: Client, thermometer: policy.Thermometer): bool {
-  return recordNote(client, policy.noteAt(thermometer), policy.NOTE_LENGTH);
+  const noteAt = policy.noteAt(thermometer);
+  return recordNote(client, noteAt, policy.NOTE_LENGTH) === Status.Ok;
 }
 
 function beginConnection(thermometer: policy.Thermometer, sessionPresent: bool): void {
