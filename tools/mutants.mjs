@@ -1,7 +1,8 @@
 /**
  * Plants the faults of tools/mutants/list.mjs into the firmware, one at a time and never in the tree, and demands that
  * the tests notice every one. Writes docs/mutants.md; with `--check` it writes nothing and demands that the page is of
- * this list. With words it tries only the faults whose file or text has one of them: `npm run mutants -- outbox`.
+ * this list; with `--fits` it tries nothing and demands only that. With words it tries only the faults whose file or text
+ * has one of them: `npm run mutants -- outbox`.
  */
 
 import { fork } from "node:child_process";
@@ -30,14 +31,15 @@ const subjects = SUBJECTS.map(({ subject, first, mutants }) => ({
   mutants: mutants.map((mutant) => ({ ...mutant, first })),
 }));
 const mutants = subjects.flatMap(({ mutants }) => mutants);
-const words = process.argv.slice(2).filter((word) => word !== "--check");
+const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 const chosen = mutants.filter(
   ({ fault, file }) =>
     words.length === 0 || words.some((word) => `${file} ${fault}`.includes(word)),
 );
 
 const problems = mutants.flatMap(problemsOf);
-if (problems.length === 0) await run();
+if (process.argv.includes("--fits")) problems.push(...problemsOfPage());
+else if (problems.length === 0) await run();
 report(problems);
 
 async function run() {
@@ -48,7 +50,7 @@ async function run() {
   say(`${results.size - 1} faults in ${seconds.toFixed(0)} s`);
   if (words.length > 0 || problems.length > 0) return;
   if (!process.argv.includes("--check")) writeFileSync(PAGE, pageText(results, seconds));
-  else if (!isPageOfList()) problems.push("docs/mutants.md is stale: run `npm run mutants`");
+  else problems.push(...problemsOfPage());
 }
 
 function judge(results) {
@@ -133,9 +135,10 @@ function row({ fault, file, clause }, { caughtBy, seconds }) {
   return `| ${cells.map(cell).join(" | ")} | ${seconds.toFixed(1)} |`;
 }
 
-function isPageOfList() {
+function problemsOfPage() {
   const faults = [...readFileSync(PAGE, "utf8").matchAll(ROW)].map(([, fault]) => fault);
-  return faults.join("\n") === mutants.map(({ fault }) => cell(fault)).join("\n");
+  const isOfList = faults.join("\n") === mutants.map(({ fault }) => cell(fault)).join("\n");
+  return isOfList ? [] : ["docs/mutants.md is stale: run `npm run mutants`"];
 }
 
 function text(caughtBy) {

@@ -21,7 +21,7 @@ const SLOW = [
 const TEST_TIMEOUT_MS = 60_000;
 
 /** They judge dist/ or a page of docs/. */
-const NOT_OF_A_MODULE = ["conformance", "module", "size"];
+const NOT_OF_A_MODULE = ["conformance", "module", "mutants", "size"];
 
 const HOST_TESTS = ["test/host/session.test.ts", "test/host/driver.test.ts"];
 
