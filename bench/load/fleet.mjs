@@ -1,0 +1,65 @@
+/**
+ * Ours as it is: the simulator's Fleet with thermometer.wasm, its timers, histograms and audit; without the observer, which
+ * is a client of its own. The payload is the thermometer's, about 50 bytes.
+ */
+
+import { importFromDist, readFromDist } from "./dist.mjs";
+import { counts, generate, SKIPPED, settings } from "./generator.mjs";
+
+const { loadCore } = await importFromDist("host/src/core/core.js");
+const { openTransport } = await importFromDist("host/src/transport/open-transport.js");
+const { parseBrokerUrl } = await importFromDist("host/src/transport/broker-url.js");
+const { realWorld: world } = await importFromDist("host/src/world.js");
+const { Fleet } = await importFromDist("simulator/src/fleet.js");
+const { TelemetryAudit } = await importFromDist("simulator/src/telemetry-audit.js");
+const { WillLedger } = await importFromDist("simulator/src/will-ledger.js");
+
+const GRACE_MS = 10_000;
+
+const { port, deviceCount, rate, qos } = settings;
+if (rate === 0) {
+  process.stderr.write("a fleet is never unpaced\n");
+  process.exit(SKIPPED);
+}
+const url = parseBrokerUrl(`mqtt://127.0.0.1:${port}`);
+const fleet = new Fleet({
+  core: await loadCore(readFromDist("thermometer.wasm")),
+  world,
+  openTransport: openTransport(url, world),
+  scenario: scenario(),
+  password: undefined,
+  startedAtMs: world.nowMs(),
+  audit: new TelemetryAudit(Array(deviceCount).fill(qos)),
+  ledger: new WillLedger(deviceCount, GRACE_MS),
+});
+count("connected", "connected");
+count("messages", "published");
+count("acknowledged", "acknowledged");
+await generate({ connect: (number) => fleet.sensors[number - 1].comeBackIn(0) });
+
+function count(ours, theirs) {
+  Object.defineProperty(counts, ours, { get: () => fleet.counts[theirs] });
+}
+
+function scenario() {
+  const intervalMs = Math.round((1000 * deviceCount) / rate);
+  const group = {
+    name: "load",
+    count: deviceCount,
+    id: "mote-%05i",
+    firstNumber: 1,
+    cleanSession: true,
+    publish: { intervalMs, jitter: 0, qos, retain: false, deadBandMilliCelsius: 0 },
+    temperature: { mean: 21, amplitude: 3, periodMs: 60_000, drift: 1, noise: 0.1 },
+    reconnect: { afterMs: 1000, baseMs: 1000, maxMs: 60_000 },
+  };
+  return {
+    name: "load",
+    description: "",
+    seed: 1,
+    broker: { url, keepAliveSeconds: 60, responseTimeoutMs: 10_000, tls: {} },
+    groups: [group],
+    phases: [],
+    observe: { wills: false, audit: false, graceMs: GRACE_MS },
+  };
+}
