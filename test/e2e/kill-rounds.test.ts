@@ -15,8 +15,8 @@ import { KillTraffic } from "../support/kill-traffic.ts";
 import { describeWith } from "../support/optional.ts";
 import { startPersistentMosquitto } from "../support/persistent-mosquitto.ts";
 
-/** 200 rounds. */
-const COUNTS = { device: 70, broker: 40, both: 40, cut: 50 };
+/** 200 times kill -9, and cut connections in between. */
+const COUNTS = { device: 100, broker: 50, both: 50, cut: 40 };
 
 /** A session that the broker keeps. */
 const COUNTER_ARGS = ["-q", "2", "-c"];
