@@ -10,8 +10,8 @@ import { describeWith } from "../support/optional.ts";
 const COUNTS = { device: 40, cut: 20 };
 
 /**
- * aedes 1.2 keeps what it takes at QoS 2. What it gives to a kept session at QoS 2, it loses even without a death, and doubles
- * after one: to two PUBRECs in one piece it answers twice with the second PUBREL. At QoS 1 it loses nothing but the order.
+ * aedes 1.2 keeps what it takes at QoS 2. What waited for a session it gives out of order, and at QoS 2 sometimes twice, even
+ * with its PUBRELs kept apart (embedded-broker.ts). At QoS 1 it loses nothing but the order.
  */
 const DOWN_QOS = "1";
 const COUNTER_ARGS = ["-q", "2"];

@@ -161,7 +161,7 @@ export class MqttClient extends EventEmitter<MqttClientEvents> {
   /** Something is to be sent, or read again, at the end of this turn. */
   #isTurnPlanned = false;
 
-  /** Connects nothing yet. Throws a UsageError if the options contradict each other. */
+  /** Connects nothing yet. Throws a UsageError if the options contradict each other; with `core`, what `store` throws. */
   constructor(options: MqttClientOptions) {
     super();
     this.#settings = settle(options);
@@ -199,7 +199,7 @@ export class MqttClient extends EventEmitter<MqttClientEvents> {
    *
    * Rejects with a ConnectionError (nobody there, not trusted, no answer), a RefusedError (CONNACK with a return code)
    * or a ProtocolError (no MQTT); then it may be called again. What was published stays queued. With a store, also with a
-   * StoreError or a CoreError if what it holds is not this client's session.
+   * StoreError if what it holds is not this client's session.
    */
   connect(): Promise<ConnectedInfo> {
     if (this.#state !== "idle") return Promise.reject(this.#notIdle());

@@ -293,11 +293,6 @@ export class Session<Exports extends CoreExports = CoreExports> {
     check("transmitted", this.#exports.transmitted(this.at, length, nowMs));
   }
 
-  /** Bytes that must be stored before anything more goes; 0 if nothing is urgent. */
-  get storeLength(): number {
-    return this.#exports.storeLength(this.at);
-  }
-
   /** The batch that must be stored, valid until the next call of anything; empty if nothing is urgent. */
   batch(): Uint8Array {
     const length = this.#exports.storeLength(this.at);
