@@ -4,11 +4,10 @@
  */
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
-import { tmpdir, userInfo } from "node:os";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { startMosquitto } from "./load/mosquitto.mjs";
 
 const MAIN = new URL("../dist/simulator/src/cli/main.js", import.meta.url).pathname;
 
@@ -19,28 +18,14 @@ const FLEETS = [
 ];
 
 const folder = mkdtempSync(join(tmpdir(), "wasmqtt-bench-"));
-const port = await freePort();
-const broker = startMosquitto();
+const { port, stop } = await startMosquitto(folder);
 try {
-  await listening();
   const results = [];
   for (const fleet of FLEETS) results.push(await runFleet(fleet));
   report(results);
 } finally {
-  broker.kill("SIGKILL");
+  await stop();
   rmSync(folder, { recursive: true, force: true });
-}
-
-function startMosquitto() {
-  const path = join(folder, "mosquitto.conf");
-  const lines = [
-    `listener ${port} 127.0.0.1`,
-    "allow_anonymous true",
-    `user ${userInfo().username}`,
-  ];
-  writeFileSync(path, `${[...lines, "max_queued_messages 0", "log_type none"].join("\n")}\n`);
-  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };
-  return spawn("mosquitto", ["-c", path], { stdio: "ignore", env });
 }
 
 async function runFleet({ count, interval }) {
@@ -93,28 +78,4 @@ function report(results) {
   process.stdout.write(
     `10,000 devices to 1,000: CPU per message x ${ratio("cpuUsPerMessage")}, memory per device x ${ratio("memoryPerDeviceBytes")}\n`,
   );
-}
-
-function freePort() {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port: free } = server.address();
-      server.close(() => resolve(free));
-    });
-  });
-}
-
-async function listening() {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const isListening = await new Promise((resolve) => {
-      const socket = connect(port, "127.0.0.1", () => {
-        socket.destroy();
-        resolve(true);
-      });
-      socket.on("error", () => resolve(false));
-    });
-    if (isListening) return;
-    await sleep(50);
-  }
-  throw new Error("mosquitto does not listen");
 }

@@ -88,7 +88,7 @@ process.stdout.write(values.json ? `${JSON.stringify(rounds)}\n` : tables());
 async function measureRound(index) {
   const results = Object.fromEntries(rows.map(({ key }) => [key, {}]));
   for (const [scene, settings] of Object.entries(SCENES)) {
-    const broker = await startMosquitto(folder);
+    const broker = await startMosquitto(folder, ["max_inflight_messages 0"]);
     try {
       for (let turn = 0; turn < rows.length; turn++) {
         const row = rows[(index + turn) % rows.length];

@@ -10,11 +10,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 const ATTEMPT_COUNT = 100;
 const ATTEMPT_MS = 50;
 
-/** Its configuration is written into `folder`. `stop` answers when it has ended. */
-export async function startMosquitto(folder) {
+/** Its configuration, with `lines` at its end, is written into `folder`. `stop` answers when it has ended. */
+export async function startMosquitto(folder, lines = []) {
   const port = await freePort();
   const path = join(folder, "mosquitto.conf");
-  writeFileSync(path, `${configuration(port).join("\n")}\n`);
+  writeFileSync(path, `${[...configuration(port), ...lines].join("\n")}\n`);
   const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };
   const broker = spawn("mosquitto", ["-c", path], { stdio: "ignore", env });
   const ended = new Promise((resolve, reject) =>
@@ -40,7 +40,6 @@ function configuration(port) {
     "allow_anonymous true",
     `user ${userInfo().username}`,
     "max_queued_messages 0",
-    "max_inflight_messages 0",
     "log_type none",
   ];
 }
