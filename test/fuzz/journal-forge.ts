@@ -2,20 +2,10 @@
 
 import { BatchField } from "../../firmware/core/abi.ts";
 import { concat } from "../support/bytes.ts";
-
-/** What the checksum of an image begins with. */
-export const FNV_OFFSET = 0x811c9dc5;
-const FNV_PRIME = 0x01000193;
+import { CHECKSUM_BASIS, fnv1a } from "../support/journal.ts";
 
 /** The first byte of the record that begins an image. */
 const IMAGE_FIRST_BYTE = 0x10;
-
-/** FNV-1a with 32 bits, begun with `start`. */
-export function fnv1a(bytes: Uint8Array, start: number = FNV_OFFSET): number {
-  let checksum = start;
-  for (const byte of bytes) checksum = Math.imul(checksum ^ byte, FNV_PRIME) >>> 0;
-  return checksum >>> 0;
-}
 
 /** A batch with these records that follows one whose checksum was `previous`. */
 export function batch(records: Uint8Array, previous: number): Uint8Array {
@@ -28,7 +18,7 @@ export function batch(records: Uint8Array, previous: number): Uint8Array {
 export function mend(original: Uint8Array, previous: number): Uint8Array {
   if (original.length < BatchField.Records) return original;
   const bytes = original.slice();
-  const start = isImage(bytes) ? FNV_OFFSET : previous;
+  const start = isImage(bytes) ? CHECKSUM_BASIS : previous;
   const sum = fnv1a(bytes.subarray(BatchField.Records), fnv1a(bytes.subarray(0, 4), start));
   new DataView(bytes.buffer).setUint32(BatchField.Checksum, sum, true);
   return bytes;
@@ -36,7 +26,7 @@ export function mend(original: Uint8Array, previous: number): Uint8Array {
 
 /** The checksum that the batch claims. */
 export function checksumOf(bytes: Uint8Array): number {
-  if (bytes.length < BatchField.Records) return FNV_OFFSET;
+  if (bytes.length < BatchField.Records) return CHECKSUM_BASIS;
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(BatchField.Checksum, true);
 }
 

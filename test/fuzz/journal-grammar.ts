@@ -2,7 +2,7 @@
 
 import type { RandomStream } from "../../simulator/src/random.ts";
 import { concat, lengthPrefixed, packet } from "../support/bytes.ts";
-import { fnv1a } from "./journal-forge.ts";
+import { fnv1a } from "../support/journal.ts";
 import { anyBytes, anyPacketId, chance, mutateBytes, pick, TOPICS } from "./packet-grammar.ts";
 import { CLIENT_ID } from "./program.ts";
 

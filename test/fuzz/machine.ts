@@ -1,8 +1,9 @@
 /** A compiled module, records side by side in its memory, and the promises that hold after every step. */
 
 import { ConnectionState, Event, EventField, Status } from "../../firmware/core/abi.ts";
+import { CHECKSUM_BASIS } from "../support/journal.ts";
 import { FUEL_PER_CALL, PROBE_AT } from "./instrument.ts";
-import { checksumOf, FNV_OFFSET } from "./journal-forge.ts";
+import { checksumOf } from "./journal-forge.ts";
 import { RECORD_COUNT } from "./program.ts";
 
 export type ModuleExports = Record<string, (...args: number[]) => number> & {
@@ -327,5 +328,5 @@ function newSlot(at: number): Slot {
 /** The checksum that the next batch on this medium continues. */
 export function lastChecksum(slot: Slot): number {
   const last = slot.medium.at(-1);
-  return last === undefined ? FNV_OFFSET : checksumOf(last);
+  return last === undefined ? CHECKSUM_BASIS : checksumOf(last);
 }

@@ -1,8 +1,9 @@
 /** The steps of a program that are more than one call: what an embedder does, and what may happen to what it stored. */
 
 import { ConnectionState, Status } from "../../firmware/core/abi.ts";
+import { CHECKSUM_BASIS } from "../support/journal.ts";
 import { connack } from "../support/server-packets.ts";
-import { batch, checksumOf, FNV_OFFSET, mend } from "./journal-forge.ts";
+import { batch, checksumOf, mend } from "./journal-forge.ts";
 import { Finding, lastChecksum, type Machine, SCRATCH_LENGTH, type Slot } from "./machine.ts";
 import { CLIENT_ID, type Step } from "./program.ts";
 
@@ -146,7 +147,7 @@ function forge(
   slot.isMediumForged = true;
   slot.medium[place] = change((slot.medium[place] ?? new Uint8Array(0)).slice());
   if (mends === 0) return;
-  let previous = FNV_OFFSET;
+  let previous = CHECKSUM_BASIS;
   slot.medium = slot.medium.map((bytes) => {
     const mended = mend(bytes, previous);
     previous = checksumOf(mended);

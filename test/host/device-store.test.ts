@@ -9,15 +9,13 @@ import { type EmbeddedBroker, startEmbeddedBroker } from "../../host/src/broker/
 import { registerDevice } from "../../host/src/cli/commands/device.ts";
 import { ExitCode } from "../../host/src/cli/exit-code.ts";
 import { runCli } from "../../host/src/cli/program.ts";
-import { Thermometer } from "../../host/src/client/thermometer.ts";
-import { loadCore, readModule, type ThermometerExports } from "../../host/src/core/core.ts";
+import { readModule } from "../../host/src/core/core.ts";
 import { StoreError } from "../../host/src/store/store-errors.ts";
-import { parseBrokerUrl } from "../../host/src/transport/broker-url.ts";
-import { openTransport } from "../../host/src/transport/open-transport.ts";
 import { realWorld } from "../../host/src/world.ts";
 import { batchOf } from "../support/journal.ts";
 import { ListStore } from "../support/list-store.ts";
 import { RecordingContext } from "../support/run-cli.ts";
+import { makeThermometer } from "../support/thermometer.ts";
 
 let broker: EmbeddedBroker;
 let parent: string;
@@ -154,19 +152,10 @@ test("a store that fails ends the device, and nothing goes that was not stored",
   const store = new ListStore();
   const failures: Error[] = [];
   const full = new StoreError("full", "There is no room", "Make some");
-  const thermometer = new Thermometer({
-    core: await loadCore<ThermometerExports>(await readModule("thermometer")),
-    world: realWorld,
-    openTransport: openTransport(parseBrokerUrl(`mqtt://127.0.0.1:${broker.port}`), realWorld),
-    clientId: "attic",
-    username: undefined,
-    password: undefined,
+  const { thermometer } = await makeThermometer(`mqtt://127.0.0.1:${broker.port}`, {
     connect: { cleanSession: false, keepAliveSeconds: 60, responseTimeoutMs: 2_000 },
-    reconnect: { baseMs: 1, maxMs: 1, stableMs: 1 },
     intervalMs: 100,
-    deadBandMilliCelsius: 0,
     flags: 2,
-    measure: () => 21_475,
     tell: ({ event }) => {
       if (event === "acknowledged") store.failure = full;
     },

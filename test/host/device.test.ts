@@ -6,18 +6,13 @@ import { registerDevice } from "../../host/src/cli/commands/device.ts";
 import { ExitCode } from "../../host/src/cli/exit-code.ts";
 import { runCli } from "../../host/src/cli/program.ts";
 import { MqttClient } from "../../host/src/client/mqtt-client.ts";
-import {
-  Thermometer,
-  type ThermometerEvent,
-  type ThermometerOptions,
-} from "../../host/src/client/thermometer.ts";
-import { loadCore, readModule, type ThermometerExports } from "../../host/src/core/core.ts";
-import { parseBrokerUrl } from "../../host/src/transport/broker-url.ts";
-import { openTransport } from "../../host/src/transport/open-transport.ts";
+import type { ThermometerEvent, ThermometerOptions } from "../../host/src/client/thermometer.ts";
+import { readModule } from "../../host/src/core/core.ts";
 import { realWorld } from "../../host/src/world.ts";
 import { type CliRun, RecordingContext, startCli } from "../support/run-cli.ts";
 import { type Conversation, scriptedServer } from "../support/scripted-server.ts";
 import { connack, puback, publish, pubrec, suback } from "../support/server-packets.ts";
+import { makeThermometer } from "../support/thermometer.ts";
 
 let ends: (() => Promise<void>)[];
 
@@ -58,23 +53,7 @@ async function welcome(talk: Conversation, sessionPresent = false): Promise<void
 
 /** A thermometer that tells into a list. */
 async function thermometerFor(url: string, options: Partial<ThermometerOptions> = {}) {
-  const events: ThermometerEvent[] = [];
-  const thermometer = new Thermometer({
-    core: await loadCore<ThermometerExports>(await readModule("thermometer")),
-    world: realWorld,
-    openTransport: openTransport(parseBrokerUrl(url), realWorld),
-    clientId: "attic",
-    username: undefined,
-    password: undefined,
-    connect: { cleanSession: true, keepAliveSeconds: 60, responseTimeoutMs: 2_000 },
-    reconnect: { baseMs: 1, maxMs: 1, stableMs: 1 },
-    intervalMs: 60_000,
-    deadBandMilliCelsius: 0,
-    flags: 1,
-    measure: () => 21_475,
-    tell: (event) => events.push(event),
-    ...options,
-  });
+  const { thermometer, events } = await makeThermometer(url, options);
   ends.push(() => thermometer.stop());
   const happened = (name: ThermometerEvent["event"]) =>
     expect.poll(() => events.map(({ event }) => event), { timeout: 5_000 }).toContain(name);

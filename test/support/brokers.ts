@@ -150,7 +150,8 @@ function sbinEnv(): NodeJS.ProcessEnv {
 }
 
 /** A port that is free now. Nothing keeps it free: who takes it soon is right nearly always. */
-async function freePort(): Promise<number> {
+/** A port that is free now. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, HOST);
   await once(server, "listening");
   const address = server.address();

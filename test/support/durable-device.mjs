@@ -5,9 +5,7 @@
  */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { MqttClient } from "../../dist/host/src/index.js";
-import { openFileStore } from "../../dist/host/src/store/file-store.js";
-import { StoreError } from "../../dist/host/src/store/store-errors.js";
+import { MqttClient, openFileStore, StoreError } from "../../dist/host/src/index.js";
 
 const UP_TOPIC = "kill/up";
 const DOWN_TOPIC = "kill/down";

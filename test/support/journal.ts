@@ -3,7 +3,7 @@
 import { bytesOf, concat, hex, lengthPrefixed, packet, splitPackets, unhex } from "./bytes.ts";
 
 /** Begins the checksum of an image. */
-const CHECKSUM_BASIS = 0x811c9dc5;
+export const CHECKSUM_BASIS = 0x811c9dc5;
 
 const CHECKSUM_PRIME = 0x01000193;
 const HEADER_LENGTH = 8;

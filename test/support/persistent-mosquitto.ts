@@ -1,12 +1,10 @@
 /** A mosquitto whose sessions survive its death, if it was allowed to save before. */
 
-import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Mosquitto } from "./brokers.ts";
+import { freePort, Mosquitto } from "./brokers.ts";
 
 const HOST = "127.0.0.1";
 const SAVE_LIMIT_MS = 10_000;
@@ -87,13 +85,4 @@ function configText(folder: string, port: number): string {
     "allow_anonymous true",
   ];
   return `${lines.join("\n")}\n`;
-}
-
-/** A port that is free now. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, HOST);
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
