@@ -22,6 +22,11 @@ export interface DriverHandlers {
   transmitted?(): void;
   /** The session could not be stored: nothing goes out any more, and nothing is due. The connection ends. */
   storeFailed?(error: StoreError): void;
+  /**
+   * For an owner of many drivers that keeps the time for all of them: call `wake` at this time of the world's clock, and
+   * forget what was said before. Infinity: nothing is due. Without it the driver sets timers of its own.
+   */
+  wakeAt?(atMs: number): void;
 }
 
 /** Drives one session over one connection at a time. */
@@ -36,6 +41,8 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   #dueAtMs = Number.POSITIVE_INFINITY;
   #sentAtMs = 0;
   #isPaused = false;
+  /** True while events are told: what a handler queues goes when all are told. */
+  #isReporting = false;
 
   /** With a keeper, what the session depends on is stored before it goes out. */
   constructor(
@@ -75,12 +82,14 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   /** Sends what the session has queued. Call it after `publish`, `subscribe` and their like. */
   flush(): void {
+    if (this.#isReporting) return;
     this.#keep();
     const connection = this.#connection;
     if (connection === undefined) return;
-    this.#transmit(connection);
+    const nowMs = this.#world.nowMs();
+    this.#transmit(connection, nowMs);
     this.#closeAfterDisconnect(connection);
-    this.#armTimer();
+    this.#armTimer(nowMs);
   }
 
   /**
@@ -97,8 +106,9 @@ export class Driver<Exports extends CoreExports = CoreExports> {
     this.#isPaused = false;
     const connection = this.#connection;
     if (connection === undefined) return;
-    this.#run(connection);
-    this.#feedRest(connection);
+    const nowMs = this.#world.nowMs();
+    this.#run(connection, nowMs);
+    this.#feedRest(connection, nowMs);
   }
 
   /** Says farewell, sends DISCONNECT and closes; `ended` follows. Throws a CoreError when not connected. */
@@ -126,22 +136,22 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   /** Stops the clock too: the device is as dead as its connection looks. */
   stop(): void {
-    this.#timer?.clear();
-    this.#timer = undefined;
     this.#dueAtMs = Number.POSITIVE_INFINITY;
+    this.#setTimer(this.#dueAtMs, 0);
   }
 
   /** A transport has opened. */
   opened(connection: Connection): void {
     if (connection !== this.#connection) return;
-    this.session.connect(connection.options, this.#world.nowMs());
-    this.#run(connection);
+    const nowMs = this.#world.nowMs();
+    this.session.connect(connection.options, nowMs);
+    this.#run(connection, nowMs);
   }
 
   /** Bytes have arrived. */
   received(connection: Connection, chunk: Uint8Array): void {
     if (connection !== this.#connection) return;
-    const taken = this.#feed(connection, chunk);
+    const taken = this.#feed(connection, chunk, this.#world.nowMs());
     if (taken === chunk.length || connection !== this.#connection) return;
     connection.rest = chunk.slice(taken);
     connection.transport?.pause();
@@ -151,8 +161,9 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   drained(connection: Connection): void {
     if (connection !== this.#connection) return;
     connection.isBlocked = false;
-    this.#run(connection);
-    this.#feedRest(connection);
+    const nowMs = this.#world.nowMs();
+    this.#run(connection, nowMs);
+    this.#feedRest(connection, nowMs);
   }
 
   /** The Network Connection is over. */
@@ -165,49 +176,63 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   /** Looks at the clock again: what was configured may be due earlier now. */
   reschedule(): void {
-    this.#armTimer();
+    this.#armTimer(this.#world.nowMs());
+  }
+
+  /** Does what is due; for an owner with `wakeAt`. Too early or too often is harmless. */
+  wake(): void {
+    this.#dueAtMs = Number.POSITIVE_INFINITY;
+    const connection = this.#connection;
+    const nowMs = this.#world.nowMs();
+    this.#report(connection, nowMs, true);
+    if (connection !== undefined && connection === this.#connection) {
+      this.#run(connection, nowMs);
+      return;
+    }
+    this.#keep();
+    this.#armTimer(nowMs);
   }
 
   #forget(): void {
     this.#connection = undefined;
     this.session.connectionLost();
     this.#keep();
-    this.#armTimer();
+    this.#armTimer(this.#world.nowMs());
   }
 
   /** Gives the session as much as it takes; returns how much that was. */
-  #feed(connection: Connection, chunk: Uint8Array): number {
+  #feed(connection: Connection, chunk: Uint8Array, nowMs: number): number {
     let offset = 0;
     while (offset < chunk.length && connection === this.#connection && !this.#isHolding()) {
       const length = this.session.receive(chunk, offset);
       if (length === 0) break;
       offset += length;
-      this.#run(connection);
+      this.#run(connection, nowMs);
     }
     return offset;
   }
 
-  #feedRest(connection: Connection): void {
+  #feedRest(connection: Connection, nowMs: number): void {
     const rest = connection.rest;
     if (rest === undefined || connection !== this.#connection) return;
-    const taken = this.#feed(connection, rest);
+    const taken = this.#feed(connection, rest, nowMs);
     connection.rest = taken === rest.length ? undefined : rest.subarray(taken);
     if (connection.rest === undefined) connection.transport?.resume();
   }
 
   /** Reports all events and sends all bytes; one may make room for the other. */
-  #run(connection: Connection): void {
+  #run(connection: Connection, nowMs: number): void {
     do {
-      this.#report(connection, "poll");
-    } while (connection === this.#connection && this.#passOn(connection));
+      this.#report(connection, nowMs, false);
+    } while (connection === this.#connection && this.#passOn(connection, nowMs));
     if (connection === this.#connection) this.#closeAfterDisconnect(connection);
-    this.#armTimer();
+    this.#armTimer(nowMs);
   }
 
   /** Stores and sends; true if that was anything. */
-  #passOn(connection: Connection): boolean {
+  #passOn(connection: Connection, nowMs: number): boolean {
     const hasStored = this.#keep();
-    return this.#transmit(connection) || hasStored;
+    return this.#transmit(connection, nowMs) || hasStored;
   }
 
   /** True if something was stored. */
@@ -223,17 +248,29 @@ export class Driver<Exports extends CoreExports = CoreExports> {
     }
   }
 
+  /** Tells all events: of what has arrived, or of what is due. */
+  #report(connection: Connection | undefined, nowMs: number, isDue: boolean): void {
+    const isNested = this.#isReporting;
+    this.#isReporting = true;
+    try {
+      this.#ask(connection, nowMs, isDue);
+    } finally {
+      this.#isReporting = isNested;
+    }
+  }
+
   /** Asks until there are no more events, or the connection is over. */
-  #report(connection: Connection | undefined, verb: "poll" | "tick"): void {
-    while (connection === this.#connection && !(verb === "poll" && this.#isHolding())) {
-      const event = this.session[verb](this.#world.nowMs());
+  #ask(connection: Connection | undefined, nowMs: number, isDue: boolean): void {
+    const { session } = this;
+    while (connection === this.#connection && (isDue || !this.#isHolding())) {
+      const event = isDue ? session.tick(nowMs) : session.poll(nowMs);
       if (event === Event.None) return;
       if (event < 0) {
         if (connection !== undefined) this.#end(connection, new ProtocolError(event));
         return;
       }
       if (event === Event.Refused && connection !== undefined) {
-        this.#end(connection, new RefusedError(this.session.eventValue));
+        this.#end(connection, new RefusedError(session.eventValue));
       }
       this.#handlers.event(event);
     }
@@ -249,8 +286,9 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   #takeHeld(connection: Connection): void {
     if (!this.#isHolding()) return;
     connection.isOver = true;
-    this.#run(connection);
-    this.#feedRest(connection);
+    const nowMs = this.#world.nowMs();
+    this.#run(connection, nowMs);
+    this.#feedRest(connection, nowMs);
   }
 
   /** A server that does not answer will not answer a FIN either. */
@@ -262,13 +300,14 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   }
 
   /** Sends what may go; true if that was anything. */
-  #transmit(connection: Connection): boolean {
+  #transmit(connection: Connection, nowMs: number): boolean {
     if (connection.isBlocked) return false;
-    const bytes = this.session.toTransmit();
-    if (bytes.length === 0) return false;
-    connection.isBlocked = connection.transport?.write(bytes) === false;
-    this.#sentAtMs = this.#world.nowMs();
-    this.session.transmitted(bytes.length, this.#sentAtMs);
+    const { session } = this;
+    const length = session.transmitLength;
+    if (length === 0) return false;
+    connection.isBlocked = connection.transport?.write(session.toTransmit(length)) === false;
+    this.#sentAtMs = nowMs;
+    session.transmitted(length, nowMs);
     this.#handlers.transmitted?.();
     return true;
   }
@@ -280,22 +319,24 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   }
 
   /** Sets the timer if something is due before it; an early timer finds nothing to do and is set again. */
-  #armTimer(): void {
+  #armTimer(nowMs: number): void {
     if (this.#hasStoreFailed) return;
-    const nowMs = this.#world.nowMs();
     const delayMs = this.session.nextDeadlineMs(nowMs);
     if (delayMs === NEVER_MS || nowMs + delayMs >= this.#dueAtMs) return;
-    this.#timer?.clear();
     this.#dueAtMs = nowMs + delayMs;
-    this.#timer = this.#world.setTimer(delayMs, () => this.#wake());
+    this.#setTimer(this.#dueAtMs, delayMs);
   }
 
-  #wake(): void {
-    this.#dueAtMs = Number.POSITIVE_INFINITY;
-    const connection = this.#connection;
-    this.#report(connection, "tick");
-    if (connection !== undefined && connection === this.#connection) this.#run(connection);
-    else this.#armTimer();
+  #setTimer(atMs: number, delayMs: number): void {
+    if (this.#handlers.wakeAt !== undefined) {
+      this.#handlers.wakeAt(atMs);
+      return;
+    }
+    this.#timer?.clear();
+    this.#timer =
+      atMs === Number.POSITIVE_INFINITY
+        ? undefined
+        : this.#world.setTimer(delayMs, () => this.wake());
   }
 }
 

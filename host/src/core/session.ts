@@ -282,11 +282,8 @@ export class Session<Exports extends CoreExports = CoreExports> {
   }
 
   /** What may go now. The view is valid until the next call of anything. */
-  toTransmit(): Uint8Array {
-    return this.core.memory.view(
-      this.#exports.transmitAt(this.at),
-      this.#exports.transmitLength(this.at),
-    );
+  toTransmit(length = this.transmitLength): Uint8Array {
+    return this.core.memory.view(this.#exports.transmitAt(this.at), length);
   }
 
   transmitted(length: number, nowMs: number): void {

@@ -2,6 +2,8 @@
 
 import { ConnectionError } from "../errors.ts";
 import type { Timer, World } from "../world.ts";
+import type { BrokerUrl } from "./broker-url.ts";
+import type { Secure } from "./tls.ts";
 import type { Transport, TransportHandlers } from "./transport.ts";
 
 /** How long `close` waits for what was written to leave and for the peer's answer; then the rest is thrown away. */
@@ -12,6 +14,25 @@ export const OPEN_TIMEOUT_MS = 10_000;
 
 /** Bytes that may wait in a transport before `write` answers false, unless it is told otherwise. */
 export const HIGH_WATER_LENGTH = 16_384;
+
+/** What every connection needs to know of its peer. */
+export interface ConnectionLimits {
+  readonly world: World;
+  /** What errors call the peer. */
+  readonly where: string;
+  /** How long it may take to open. */
+  readonly timeoutMs: number;
+}
+
+/** What all connections to one broker share. */
+export interface Dial extends ConnectionLimits {
+  readonly url: BrokerUrl;
+  /** An address of this machine. */
+  readonly localAddress: string | undefined;
+  readonly highWaterLength: number;
+  /** Starts TLS on a connected socket; without it the connection is plain. */
+  readonly secure: Secure | undefined;
+}
 
 /**
  *   opening ──opened──> open ──close, reset, peer's end──> closing ──ended──> closed
@@ -26,20 +47,21 @@ type State = "opening" | "open" | "closing" | "closed";
  * called `close` or `reset`, it hears nothing but `closed`.
  */
 export abstract class GuardedTransport implements Transport {
+  readonly #limits: ConnectionLimits;
   readonly #handlers: TransportHandlers;
-  readonly #world: World;
-  readonly #where: string;
   #state: State = "opening";
   #failure: ConnectionError | undefined;
   /** The limit of the state that has one: opening, closing. */
   #timer: Timer | undefined;
 
-  /** `where` names the peer in errors. */
-  constructor(handlers: TransportHandlers, world: World, where: string, timeoutMs: number) {
+  constructor(limits: ConnectionLimits, handlers: TransportHandlers) {
+    this.#limits = limits;
     this.#handlers = handlers;
-    this.#world = world;
-    this.#where = where;
-    this.#timer = world.setTimer(timeoutMs, () => this.#openTimedOut(timeoutMs));
+    this.#timer = limits.world.setTimer(limits.timeoutMs, () => this.#openTimedOut());
+  }
+
+  protected get where(): string {
+    return this.#limits.where;
   }
 
   write(bytes: Uint8Array): boolean {
@@ -105,7 +127,7 @@ export abstract class GuardedTransport implements Transport {
   protected endInOrder(): void {
     if (this.#state !== "open") return;
     this.#state = "closing";
-    this.#timer = this.#world.setTimer(CLOSE_TIMEOUT_MS, () => this.destroy());
+    this.#timer = this.#limits.world.setTimer(CLOSE_TIMEOUT_MS, () => this.destroy());
     this.startReading(); // A paused connection would never see the peer's answer.
     this.finish();
   }
@@ -124,11 +146,11 @@ export abstract class GuardedTransport implements Transport {
     this.#timer = undefined;
   }
 
-  #openTimedOut(timeoutMs: number): void {
+  #openTimedOut(): void {
     this.failed(
       new ConnectionError(
         "timeout",
-        `${this.#where} did not answer within ${timeoutMs} ms`,
+        `${this.where} did not answer within ${this.#limits.timeoutMs} ms`,
         "Check host and port, and whether a firewall lies between",
       ),
     );
@@ -138,7 +160,7 @@ export abstract class GuardedTransport implements Transport {
   #lost(): ConnectionError {
     return new ConnectionError(
       "lost",
-      `The connection to ${this.#where} ended without a word`,
+      `The connection to ${this.where} ended without a word`,
       "Look into the broker's log",
     );
   }

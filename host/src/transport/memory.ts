@@ -61,7 +61,7 @@ class MemoryTransport extends GuardedTransport {
   #isDestroyed = false;
 
   constructor(handlers: TransportHandlers, world: World, highWaterLength: number) {
-    super(handlers, world, "memory", OPEN_TIMEOUT_MS);
+    super({ world, where: "memory", timeoutMs: OPEN_TIMEOUT_MS }, handlers);
     this.#world = world;
     this.#highWaterLength = highWaterLength;
   }

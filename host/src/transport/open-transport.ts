@@ -3,10 +3,10 @@
 import { isIP } from "node:net";
 import { UsageError } from "../errors.ts";
 import type { World } from "../world.ts";
-import type { BrokerUrl } from "./broker-url.ts";
-
-import { HIGH_WATER_LENGTH, OPEN_TIMEOUT_MS } from "./guarded-transport.ts";
-import { type Dial, openTcp } from "./tcp.ts";
+import { type BrokerUrl, brokerAddressText } from "./broker-url.ts";
+import { type Dial, HIGH_WATER_LENGTH, OPEN_TIMEOUT_MS } from "./guarded-transport.ts";
+import { openTls } from "./layered-transport.ts";
+import { openTcp } from "./tcp.ts";
 import { type Secure, type TlsOptions, tlsTo } from "./tls.ts";
 import type { OpenTransport } from "./transport.ts";
 import { openWebSocket } from "./websocket.ts";
@@ -33,13 +33,15 @@ export function openTransport(
 ): OpenTransport {
   const dial: Dial = {
     url,
+    where: brokerAddressText(url),
     world,
     localAddress: checkedAddress(options.localAddress),
     timeoutMs: options.timeoutMs ?? OPEN_TIMEOUT_MS,
     highWaterLength: options.highWaterLength ?? HIGH_WATER_LENGTH,
     secure: secureFor(url, options.tls),
   };
-  return url.scheme === "ws" || url.scheme === "wss" ? openWebSocket(dial) : openTcp(dial);
+  if (url.scheme === "ws" || url.scheme === "wss") return openWebSocket(dial);
+  return dial.secure === undefined ? openTcp(dial) : openTls(dial);
 }
 
 function checkedAddress(localAddress: string | undefined): string | undefined {

@@ -1,138 +1,119 @@
-/** MQTT over TCP, and over TLS where `dial.secure` asks for it. */
+/** MQTT over plain TCP, made for thousands of connections: one buffer to read into, listeners that all share. */
 
-import { isIP, Socket, type SocketConstructorOpts } from "node:net";
-import type { Duplex, DuplexOptions } from "node:stream";
-import type { ConnectionError } from "../errors.ts";
-import type { World } from "../world.ts";
-import { type BrokerUrl, brokerAddressText } from "./broker-url.ts";
+import type { OnReadOpts, SocketConstructorOpts } from "node:net";
 import { connectionError } from "./connection-errors.ts";
-import { GuardedTransport } from "./guarded-transport.ts";
-import { type Secure, tlsError } from "./tls.ts";
+import { type Dial, GuardedTransport } from "./guarded-transport.ts";
+import { connectSocket, TcpSocket } from "./tcp-socket.ts";
 import type { OpenTransport, TransportHandlers } from "./transport.ts";
 
-/** What all connections to one broker share. */
-export interface Dial {
-  readonly url: BrokerUrl;
-  readonly world: World;
-  /** An address of this machine. */
-  readonly localAddress: string | undefined;
-  readonly timeoutMs: number;
-  readonly highWaterLength: number;
-  /** Starts TLS on a connected socket; without it the connection is plain. */
-  readonly secure: Secure | undefined;
-}
-
 export function openTcp(dial: Dial): OpenTransport {
-  return (handlers) => new SocketTransport(dial, handlers);
+  return (handlers) => new TcpTransport(dial, handlers);
 }
 
-/** A connection in layers: TCP, then TLS if asked, then what a subclass puts on top. */
-export class SocketTransport extends GuardedTransport {
-  protected readonly where: string;
-  readonly #socket: TcpSocket;
-  /** From the socket up. */
-  readonly #layers: Duplex[] = [];
-  /** The topmost layer. */
-  #stream: Duplex;
+/** Bytes that one read can bring. */
+const READ_LENGTH = 65_536;
+
+class TcpTransport extends GuardedTransport {
+  readonly #socket: OwnedSocket;
 
   constructor(dial: Dial, handlers: TransportHandlers) {
-    const where = brokerAddressText(dial.url);
-    super(handlers, dial.world, where, dial.timeoutMs);
-    this.where = where;
-    this.#socket = connectSocket(dial);
-    this.#stream = this.#socket;
-    this.#socket.on("connect", () => this.#connected(dial.secure));
-    this.cover(this.#socket, (error) => this.explain(error));
+    super(dial, handlers);
+    this.#socket = connectSocket(dial, (options) => new OwnedSocket(options, this));
   }
 
-  /** TCP and TLS stand on `socket`. A subclass may put another layer on top before it calls `begin`. */
-  protected established(_socket: Socket): void {
-    this.begin();
-  }
-
-  protected explain(error: Error): ConnectionError {
-    return connectionError(error, this.where);
-  }
-
-  /** Makes `layer` the topmost one: its end is the connection's end. */
-  protected cover(layer: Duplex, explain: (error: Error) => ConnectionError): void {
-    this.#layers.push(layer);
-    this.#stream = layer;
-    layer.on("error", (error) => this.failed(explain(error)));
-    layer.on("close", () => {
-      if (this.#stream === layer) this.ended();
-    });
-  }
-
-  /** Bytes may flow through the topmost layer. */
-  protected begin(): void {
-    this.#stream.on("data", (chunk: Uint8Array) => this.received(chunk));
-    this.#stream.on("drain", () => this.drained());
-    this.#stream.on("end", () => this.endInOrder());
+  connected(): void {
     this.opened();
   }
 
+  /** Answers whether more may come. */
+  arrived(chunk: Uint8Array): boolean {
+    this.received(chunk);
+    return !this.#socket.isPaused();
+  }
+
+  errored(error: Error): void {
+    this.failed(connectionError(error, this.where));
+  }
+
+  flushed(): void {
+    this.drained();
+  }
+
+  peerEnded(): void {
+    this.endInOrder();
+  }
+
+  gone(): void {
+    this.ended();
+  }
+
   protected send(bytes: Uint8Array): boolean {
-    return this.#stream.write(Buffer.from(bytes));
+    return this.#socket.write(Buffer.from(bytes));
   }
 
   protected stopReading(): void {
-    this.#stream.pause();
+    this.#socket.pause();
   }
 
   protected startReading(): void {
-    this.#stream.resume();
+    this.#socket.resume();
   }
 
   protected finish(): void {
-    this.#stream.end();
+    this.#socket.end();
   }
 
   protected destroy(): void {
-    // From the top down: TLS that loses its socket from under it, while it reads, takes the process with it.
-    for (const layer of this.#layers.toReversed()) layer.destroy();
+    this.#socket.destroy();
   }
 
   protected abort(): void {
     // While a FIN is on its way libuv refuses to send RST, and Node would then never close the socket.
-    this.#socket.endsWithReset = this.#layers.every((layer) => !layer.writableEnded);
+    this.#socket.endsWithReset = !this.#socket.writableEnded;
     this.destroy();
   }
+}
 
-  #connected(secure: Secure | undefined): void {
-    if (secure === undefined) {
-      this.established(this.#socket);
-      return;
-    }
-    let isSecured = false;
-    const tlsSocket = secure(this.#socket);
-    this.cover(tlsSocket, (error) => tlsError(error, this.where, isSecured));
-    tlsSocket.on("secureConnect", () => {
-      isSecured = true;
-      this.established(tlsSocket);
-    });
+/** Knows its transport, so that no listener has to be made for it. */
+class OwnedSocket extends TcpSocket {
+  readonly owner: TcpTransport;
+
+  constructor(options: SocketConstructorOpts, owner: TcpTransport) {
+    // As `connect` has it; a socket that is made before takes it, too, which the types do not say.
+    super(Object.assign(options, { onread: SHARED_READ }));
+    this.owner = owner;
+    this.on("connect", onConnect);
+    this.on("error", onError);
+    this.on("drain", onDrain);
+    this.on("end", onEnd);
+    this.on("close", onClose);
   }
 }
 
-/** A TCP socket that can be told to end with RST instead of FIN, whichever layer destroys it. */
-class TcpSocket extends Socket {
-  endsWithReset = false;
+/** Node calls it on the socket, and reads into the buffer again only when it has returned. */
+const SHARED_READ: OnReadOpts = {
+  buffer: new Uint8Array(READ_LENGTH),
+  callback(this: unknown, length, buffer) {
+    return (this as OwnedSocket).owner.arrived(buffer.subarray(0, length));
+  },
+};
 
-  override destroy(error?: Error): this {
-    const resets = this.endsWithReset && !this.connecting && !this.destroyed;
-    this.endsWithReset = false; // `resetAndDestroy` comes here once more.
-    return resets ? this.resetAndDestroy() : super.destroy(error);
-  }
+function onConnect(this: OwnedSocket): void {
+  this.owner.connected();
 }
 
-function connectSocket(dial: Dial): TcpSocket {
-  const { url, localAddress } = dial;
-  // A net.Socket hands its options on to Duplex, which its types do not say.
-  const options: SocketConstructorOpts & DuplexOptions = { highWaterMark: dial.highWaterLength };
-  return new TcpSocket(options).setNoDelay(true).connect({
-    host: url.host,
-    port: url.port,
-    // Both ends must be of one family, and Node does not choose it by the local one.
-    ...(localAddress === undefined ? {} : { localAddress, family: isIP(localAddress) }),
-  });
+function onError(this: OwnedSocket, error: Error): void {
+  this.owner.errored(error);
+}
+
+function onDrain(this: OwnedSocket): void {
+  this.owner.flushed();
+}
+
+function onEnd(this: OwnedSocket): void {
+  this.owner.peerEnded();
+}
+
+function onClose(this: OwnedSocket): void {
+  this.owner.gone();
 }

@@ -4,8 +4,8 @@ import type { Socket } from "node:net";
 import WebSocket, { type ClientOptions, createWebSocketStream } from "ws";
 import { ConnectionError } from "../errors.ts";
 import { type BrokerUrl, brokerAddressText, DEFAULT_PATH } from "./broker-url.ts";
-import { CLOSE_TIMEOUT_MS } from "./guarded-transport.ts";
-import { type Dial, SocketTransport } from "./tcp.ts";
+import { CLOSE_TIMEOUT_MS, type Dial } from "./guarded-transport.ts";
+import { LayeredTransport } from "./layered-transport.ts";
 import type { OpenTransport, TransportHandlers } from "./transport.ts";
 
 /** The longest WebSocket message that a server may send: `ws` gathers it whole before we see it. */
@@ -26,7 +26,7 @@ export function openWebSocket(dial: Dial): OpenTransport {
   return (handlers) => new WebSocketTransport(dial, address, handlers);
 }
 
-class WebSocketTransport extends SocketTransport {
+class WebSocketTransport extends LayeredTransport {
   readonly #address: URL;
   readonly #highWaterLength: number;
   #isUpgrading = false;
