@@ -27,7 +27,10 @@ const SOURCES = [
 ];
 
 /** What a build leaves behind, in part. */
-const OUTPUTS = ["dist/core.wasm", "dist/thermometer.wasm", "dist/simulator/src/cli/main.js"];
+const OUTPUTS = [
+  ...["dist/core.wasm", "dist/thermometer.wasm", "dist/reporter.wasm"],
+  "dist/simulator/src/cli/main.js",
+];
 
 /** npm writes it at the end of an installation. */
 const INSTALLED = "node_modules/.package-lock.json";

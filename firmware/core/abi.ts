@@ -149,3 +149,77 @@ export const MESSAGE_DUP = 8;
 
 /** A filter that the server refused (3.9.3). */
 export const SUBSCRIBE_FAILURE = 0x80;
+
+/** A profile block (docs/profiles.md) has at most so many bytes: a board has 4,096 for everything. */
+export const PROFILE_LENGTH_MAX = 2048;
+
+/** A topic made of a template has at most so many bytes. */
+export const PROFILE_TOPIC_LENGTH_MAX = 256;
+
+/** Where to look in an item of a profile block. The topic's template lies at Topic, the payload's behind it. */
+export enum ProfileField {
+  Kind = 0,
+  /** QoS and RETAIN_FLAG. */
+  Flags = 1,
+  /** Bits of ProfileWhen. */
+  When = 2,
+  /** 0 */
+  Reserved = 3,
+  /** Two bytes each, little endian. */
+  TopicLength = 4,
+  PayloadLength = 6,
+  Topic = 8,
+}
+
+/** What an item of a profile block is. */
+export enum ProfileItem {
+  /** The Last Will. */
+  Will = 1,
+  /** What a reading becomes. Its QoS is the one that was configured. */
+  Telemetry = 2,
+  /** What goes before DISCONNECT, which suppresses the Will. */
+  Goodbye = 3,
+  /** What is said when ProfileWhen says. */
+  Say = 4,
+  /** The topic is a filter to subscribe to, with the QoS of the flags. */
+  Subscribe = 5,
+  /** A message that sets the interval: its payload has the number. */
+  SetInterval = 6,
+  /** A message that asks for a reading. */
+  Report = 7,
+  /** A message that asks to be told all again: what is Announced, and a reading. */
+  Announce = 8,
+}
+
+/** When something is said. */
+export enum ProfileWhen {
+  Connected = 1,
+  /** The server does not know this client's subscriptions. */
+  Subscribing = 2,
+  /** After an Announce. */
+  Announced = 4,
+  /** After a SetInterval that was obeyed. */
+  IntervalSet = 8,
+  /** This is the birth, which a Will or a Goodbye takes back: see `birthPacketId`. */
+  Birth = 16,
+  /** Not before the first reading, and what lies behind it neither. */
+  Measured = 32,
+}
+
+/** The bytes of a template that stand for something; all from 0x20 on stand for themselves. */
+export enum Placeholder {
+  ClientId = 1,
+  /** Degrees Celsius with two decimals. */
+  Temperature = 2,
+  Sequence = 3,
+  /** Milliseconds since 1970. */
+  UnixMs = 4,
+  /** Whole seconds since 1970. */
+  UnixSeconds = 5,
+  /** The three digits behind them. */
+  Milliseconds = 6,
+  /** 2026-11-23T07:48:00, in UTC. */
+  DateTime = 7,
+  IntervalSeconds = 8,
+  IntervalMs = 9,
+}

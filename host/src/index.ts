@@ -42,6 +42,7 @@ export {
   type CoreExports,
   loadCore,
   type ModuleName,
+  type ReporterExports,
   readModule,
   type ThermometerExports,
 } from "./core/core.ts";

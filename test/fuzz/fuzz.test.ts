@@ -3,6 +3,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { ProfileItem, ProfileWhen } from "../../firmware/core/abi.ts";
+import { encodeItems } from "../../simulator/src/profiles/block.ts";
+import type { ConventionItem } from "../../simulator/src/profiles/convention.ts";
 import { RandomStream } from "../../simulator/src/random.ts";
 import { concat, hex } from "../support/bytes.ts";
 import { ClientStream } from "../support/client-stream.ts";
@@ -99,6 +102,40 @@ describe.each<ModuleName>(["core", "thermometer"])("%s", (name) => {
   ])("%s, %i", (_what, seed) => {
     const result = soak({ module, seed, byteCount: BYTE_COUNT, corpus, newServer });
     expect(result.fedLength).toBeGreaterThanOrEqual(BYTE_COUNT);
+    expect(result.eventCount).toBeGreaterThan(result.programCount);
+  });
+});
+
+/** Small enough for the outboxes of the programs, and obeying what they publish. */
+const PROFILE: ConventionItem[] = [
+  { kind: ProfileItem.Telemetry, topic: "t/<id>", payload: "<celsius> <seq> <dateTime>" },
+  { kind: ProfileItem.Will, topic: "w", payload: "<id>", qos: 2, retain: true },
+  { kind: ProfileItem.Goodbye, topic: "w", payload: "bye", qos: 2 },
+  { kind: ProfileItem.Say, topic: "a", payload: "1", qos: 1, when: 1 | ProfileWhen.Announced },
+  { kind: ProfileItem.Subscribe, topic: "a/#", qos: 1, when: ProfileWhen.Subscribing },
+  {
+    kind: ProfileItem.Say,
+    topic: "a",
+    payload: "<unixMs>",
+    qos: 2,
+    when: 1 | ProfileWhen.Measured,
+  },
+  { kind: ProfileItem.Say, topic: "a", payload: "<intervalMs>", when: ProfileWhen.IntervalSet },
+  { kind: ProfileItem.Report, topic: "a", payload: "" },
+  { kind: ProfileItem.Announce, topic: "a/b", payload: "<id>" },
+  { kind: ProfileItem.SetInterval, topic: "a", payload: "<intervalMs>" },
+];
+
+describe("reporter", () => {
+  const module = new WebAssembly.Module(readFileSync(join(MODULES_FOLDER, "reporter.wasm")));
+
+  test.each([
+    ["what the others are given, the thermometer's corpus included", FIXED_SEED],
+    ["a fresh seed", freshSeed()],
+  ])("%s, %i", (_what, seed) => {
+    const corpus = corpusOf("thermometer");
+    const profile = encodeItems(PROFILE);
+    const result = soak({ module, seed, byteCount: BYTE_COUNT / 2, corpus, newServer, profile });
     expect(result.eventCount).toBeGreaterThan(result.programCount);
   });
 });

@@ -16,6 +16,8 @@ export interface MachineOptions {
   isInstrumented?: boolean;
   /** Makes what reads each connection from its first byte, and throws at a fault. */
   newServer?: () => Server;
+  /** The block that each new client of reporter.wasm is given. It lies at the end of the memory. */
+  profile?: Uint8Array;
   /** Hears of each answer. */
   onAnswer?: (name: string, answer: number, state: number) => void;
 }
@@ -74,6 +76,7 @@ export class Machine {
   /** Most fuel that one call took. */
   fuelMax = 0;
   readonly #options: MachineOptions;
+  readonly #profile: Uint8Array;
   readonly #memory: Buffer;
   readonly #pristine: Buffer;
   readonly #mirror: Buffer;
@@ -83,6 +86,7 @@ export class Machine {
 
   constructor(module: WebAssembly.Module, options: MachineOptions = {}) {
     this.#options = options;
+    this.#profile = options.profile ?? new Uint8Array(0);
     this.exports = new WebAssembly.Instance(module, {}).exports as unknown as ModuleExports;
     const { memory } = this.exports;
     if (options.isInstrumented === true) memory.grow(1);
@@ -99,11 +103,18 @@ export class Machine {
     this.scratchAt = this.exports.__heap_base.value;
     const firstAt = this.scratchAt + SCRATCH_LENGTH + GUARD_LENGTH;
     this.#memory.fill(GUARD_BYTE, this.scratchAt);
+    this.#memory.set(this.#profile, PAGE_LENGTH - this.#profile.length);
     this.#pristine = Buffer.from(this.#memory);
     this.#mirror = Buffer.from(this.#memory);
     this.slots = Array.from({ length: RECORD_COUNT }, (_, index) =>
       newSlot(firstAt + index * (SLOT_LENGTH + GUARD_LENGTH)),
     );
+  }
+
+  /** Gives a new client its profile, if there is one. */
+  giveProfile(slot: Slot): void {
+    const { length } = this.#profile;
+    if (length > 0) this.call("setProfile", slot, PAGE_LENGTH - length, length);
   }
 
   /** As after the module's start: no record, and nothing stored. */

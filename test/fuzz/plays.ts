@@ -70,6 +70,7 @@ function numbersOf({ args }: Step): number[] {
 function setClientId(machine: Machine, slot: Slot): void {
   machine.put(machine.scratchAt, CLIENT_ID);
   machine.call("setClientId", slot, machine.scratchAt, CLIENT_ID.length);
+  machine.giveProfile(slot);
   slot.isRenamed = false;
 }
 

@@ -18,6 +18,8 @@ export interface SoakOptions {
   /** Known programs, of which some are changed and run. */
   corpus: Program[];
   newServer?: NonNullable<MachineOptions["newServer"]>;
+  /** For reporter.wasm. */
+  profile?: Uint8Array;
   /** Hears how many bytes were received so far, now and then. */
   onProgress?: (fedLength: number) => void;
 }
@@ -39,7 +41,10 @@ const IDLE_PROGRAMS_MAX = 1000;
 /** Throws Finding with the program and how to run it again. */
 export function soak(options: SoakOptions): SoakResult {
   const { module, seed, byteCount, newServer } = options;
-  const machine = new Machine(module, newServer === undefined ? {} : { newServer });
+  const machine = new Machine(module, {
+    ...(newServer === undefined ? {} : { newServer }),
+    ...(options.profile === undefined ? {} : { profile: options.profile }),
+  });
   const grammar = grammarOf(machine, { packetCountMax: PACKET_COUNT_MAX, feedPart: FEED_PART });
   let programCount = 0;
   let progressLength = 0;

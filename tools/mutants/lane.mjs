@@ -32,11 +32,15 @@ const APP_TESTS = [
   "test/simulator/run-virtual.test.ts",
 ];
 
+/** What needs reporter.wasm, and thermometer.wasm beside it. */
+const REPORTER_TESTS = ["test/host/reporter-module.test.ts", "test/simulator/profiles.test.ts"];
+
 /** Holds a copy of firmware/, and the modules made of it. */
 const [, , folder] = process.argv;
 
 await build("core/index.ts", "release", "sound-core.wasm");
 await build("apps/thermometer/index.ts", "release", "sound-thermometer.wasm");
+await build("apps/reporter/index.ts", "release", "sound-reporter.wasm");
 
 process.on("disconnect", () => process.exit());
 process.on("message", async (mutant) => {
@@ -48,8 +52,9 @@ process.on("message", async (mutant) => {
 /** The firmware as it is. */
 async function runAll() {
   await buildCore();
-  await buildThermometer();
-  return await firstFailure([...coreTests(), ...APP_TESTS]);
+  await buildApp("thermometer");
+  await buildApp("reporter");
+  return await firstFailure([...coreTests(), ...APP_TESTS, ...REPORTER_TESTS]);
 }
 
 /** The title of the first test that fails, if one does. */
@@ -61,24 +66,34 @@ async function runWith({ fault, file, from, to, first }) {
     source.replace(from, () => to),
   );
   try {
-    const isOfCore = file.startsWith("firmware/core/");
     forgetModules();
-    await (isOfCore ? buildCore() : buildThermometer());
-    if (isSound(isOfCore ? "core.wasm" : "thermometer.wasm")) {
-      throw new Error(`This changes no byte of the module: ${fault}`);
-    }
-    const caughtByCore = isOfCore ? await firstFailure(coreTests(first)) : undefined;
-    if (caughtByCore !== undefined) return caughtByCore;
-    if (isOfCore) await buildThermometer();
-    return await firstFailure(APP_TESTS);
+    if (file.startsWith("firmware/core/")) return await runWithCore(fault, first);
+    const isOfReporter = file.startsWith("firmware/apps/reporter/");
+    await buildApp("thermometer");
+    if (isOfReporter) await buildApp("reporter");
+    demandChange(fault, isOfReporter ? "reporter.wasm" : "thermometer.wasm");
+    return await firstFailure(isOfReporter ? REPORTER_TESTS : APP_TESTS);
   } finally {
     writeFileSync(path, source);
   }
 }
 
+async function runWithCore(fault, first) {
+  await buildCore();
+  demandChange(fault, "core.wasm");
+  const caughtByCore = await firstFailure(coreTests(first));
+  if (caughtByCore !== undefined) return caughtByCore;
+  await buildApp("thermometer");
+  return await firstFailure(APP_TESTS);
+}
+
+function demandChange(fault, module) {
+  if (isSound(module)) throw new Error(`This changes no byte of the module: ${fault}`);
+}
+
 /** A test that wants a module that was not built must not find that of another fault. */
 function forgetModules() {
-  for (const module of ["core", "core.debug", "thermometer"]) {
+  for (const module of ["core", "core.debug", "thermometer", "reporter"]) {
     rmSync(join(folder, `${module}.wasm`), { force: true });
   }
 }
@@ -93,8 +108,8 @@ async function buildCore() {
   await build("core/index.ts", "debug", "core.debug.wasm");
 }
 
-async function buildThermometer() {
-  await build("apps/thermometer/index.ts", "release", "thermometer.wasm");
+async function buildApp(name) {
+  await build(`apps/${name}/index.ts`, "release", `${name}.wasm`);
 }
 
 async function build(entry, target, output) {

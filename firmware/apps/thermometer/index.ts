@@ -1,21 +1,13 @@
 /** Every export of thermometer.wasm: those of the core, with the thermometer's policy in some, and its own. */
 
-import {
-  ConnectionState,
-  Event,
-  MESSAGE_QOS_SHIFT,
-  NEVER_MS,
-  QOS_MASK,
-  Status,
-} from "../../core/abi";
+import { ConnectionState, Event, MESSAGE_QOS_SHIFT, QOS_MASK, Status } from "../../core/abi";
 import { Client, isClient } from "../../core/client";
 import * as identity from "../../core/identity";
 import * as core from "../../core/index";
-import { recordNote } from "../../core/journal";
-import { sooner } from "../../core/keep-alive";
 import { isInMemory } from "../../core/memory";
-import { isMessageFlags } from "../../core/packet-type";
 import { obey } from "./commands";
+import { beginConnection, sayFarewell } from "./connection";
+import { clientSize } from "./exports";
 import {
   BLOCK,
   BLOCK_END,
@@ -59,27 +51,24 @@ export {
   transmitted,
   unsubscribe,
 } from "../../core/index";
+export {
+  clientSize,
+  configure,
+  connectionLost,
+  intervalMs,
+  nextDeadlineMs,
+  note,
+  readingPublished,
+  restore,
+  saveImage,
+  sequence,
+  setClock,
+  setSequence,
+  tick,
+} from "./exports";
 
 /** The end of the block; a board's record lies below it. */
 export const __data_end: usize = BLOCK_END;
-
-/** Bytes of the client's record and the thermometer's behind it. */
-export function clientSize(
-  receiveCapacity: u32,
-  transmitCapacity: u32,
-  identityCapacity: u32,
-  incomingCount: u32,
-  journalCapacity: u32,
-): i32 {
-  const size = core.clientSize(
-    receiveCapacity,
-    transmitCapacity,
-    identityCapacity,
-    incomingCount,
-    journalCapacity,
-  );
-  return size < 0 ? size : size + <i32>policy.thermometerSize();
-}
 
 export function clientInit(
   client: Client,
@@ -121,63 +110,6 @@ export function setClientId(client: Client, textAt: usize, length: u32): i32 {
   return status === Status.Ok ? messages.setOfflineWill(client) : status;
 }
 
-export function configure(
-  client: Client,
-  intervalMs: u32,
-  deadBandMilliCelsius: u32,
-  flags: u32,
-): i32 {
-  if (!isClient(client)) return Status.NotAClient;
-  if (!policy.isInterval(intervalMs) || !isMessageFlags(flags)) return Status.InvalidArgument;
-  const thermometer = policy.thermometerOf(client);
-  thermometer.intervalMs = intervalMs;
-  thermometer.deadBandMilliCelsius = deadBandMilliCelsius;
-  thermometer.flags = flags;
-  return Status.Ok;
-}
-
-export function setSequence(client: Client, seq: u32): i32 {
-  if (!isClient(client)) return Status.NotAClient;
-  policy.thermometerOf(client).sequence = seq;
-  return Status.Ok;
-}
-
-export function setClock(client: Client, unixSeconds: u32, milliseconds: u32, nowMs: u32): i32 {
-  if (!isClient(client)) return Status.NotAClient;
-  if (milliseconds > 999) return Status.InvalidArgument;
-  const thermometer = policy.thermometerOf(client);
-  thermometer.unixMs = <u64>unixSeconds * 1000 + milliseconds;
-  thermometer.clockAtMs = nowMs;
-  return Status.Ok;
-}
-
-/** The image holds the thermometer's own note. */
-export function saveImage(
-  client: Client,
-  generation: u32,
-  toAt: usize,
-  capacity: u32,
-  _noteAt: usize,
-  _noteLength: u32,
-): i32 {
-  if (!isClient(client)) return Status.NotAClient;
-  const noteAt = policy.noteAt(policy.thermometerOf(client));
-  return core.saveImage(client, generation, toAt, capacity, noteAt, policy.NOTE_LENGTH);
-}
-
-export function restore(client: Client, batchAt: usize, length: u32): i32 {
-  const status = core.restore(client, batchAt, length);
-  if (status === Status.Ok && client.payloadLength === policy.NOTE_LENGTH) {
-    policy.readNote(policy.thermometerOf(client), client.payloadAt);
-  }
-  return status;
-}
-
-/** An application has the only note. */
-export function note(client: Client, _bytesAt: usize, _length: u32): i32 {
-  return isClient(client) ? Status.WrongState : Status.NotAClient;
-}
-
 export function poll(client: Client, nowMs: u32): i32 {
   if (!isClient(client)) return Status.NotAClient;
   const thermometer = policy.thermometerOf(client);
@@ -191,21 +123,10 @@ export function poll(client: Client, nowMs: u32): i32 {
   if (event === Event.Published) sayFarewell(client, thermometer, client.packetId);
   if (event === Event.Message && messages.isOwnTopic(client, COMMAND, COMMAND_LENGTH)) {
     event = obey(client, thermometer);
-    if (recordState(client, thermometer)) client.isStoreDue = true; // before PUBACK goes
+    if (policy.recordState(client, thermometer)) client.isStoreDue = true; // before PUBACK goes
   }
   introduce(client, thermometer, nowMs);
   return event;
-}
-
-export function connectionLost(client: Client): i32 {
-  if (!isClient(client)) return Status.NotAClient;
-  const thermometer = policy.thermometerOf(client);
-  thermometer.farewellPacketId = 0;
-  thermometer.isBirthDue = false;
-  thermometer.isSubscriptionDue = false;
-  // A durable client's SUBSCRIBE is kept, any other is gone with the connection.
-  if (client.journalCapacity === 0 && client.requestCount > 0) thermometer.hasSubscribed = false;
-  return core.connectionLost(client);
 }
 
 /** Publishes the farewell; DISCONNECT follows when it is acknowledged, or when the server takes too long. */
@@ -232,43 +153,8 @@ export function reading(client: Client, milliCelsius: i32, nowMs: u32): i32 {
   const packetId = messages.publishTelemetry(client, thermometer, milliCelsius, nowMs);
   if (packetId < 0) return packetId;
   policy.markPublished(thermometer, milliCelsius);
-  recordState(client, thermometer);
+  policy.recordState(client, thermometer);
   return packetId;
-}
-
-export function readingPublished(client: Client): u32 {
-  return isClient(client) && policy.thermometerOf(client).wasPublished ? 1 : 0;
-}
-
-export function sequence(client: Client): u32 {
-  return isClient(client) ? policy.thermometerOf(client).sequence : 0;
-}
-
-export function intervalMs(client: Client): u32 {
-  return isClient(client) ? policy.thermometerOf(client).intervalMs : 0;
-}
-
-export function tick(client: Client, nowMs: u32): i32 {
-  if (!isClient(client)) return Status.NotAClient;
-  const thermometer = policy.thermometerOf(client);
-  const event = core.tick(client, nowMs);
-  if (event !== Event.None) return event;
-  if (farewellDueMs(client, thermometer, nowMs) === 0) {
-    sayFarewell(client, thermometer, thermometer.farewellPacketId);
-  }
-  if (policy.readingDueMs(thermometer, nowMs) > 0) return Event.None;
-  policy.beginInterval(thermometer, nowMs);
-  return Event.ReadingDue;
-}
-
-export function nextDeadlineMs(client: Client, nowMs: u32): u32 {
-  if (!isClient(client)) return NEVER_MS;
-  const thermometer = policy.thermometerOf(client);
-  const ownMs = min(
-    policy.readingDueMs(thermometer, nowMs),
-    farewellDueMs(client, thermometer, nowMs),
-  );
-  return min(core.nextDeadlineMs(client, nowMs), ownMs);
 }
 
 export function blockAt(): usize {
@@ -285,19 +171,6 @@ function isLostTelemetry(client: Client): bool {
   return qos === 1 && messages.isOwnTopic(client, TELEMETRY, TELEMETRY_LENGTH);
 }
 
-function recordState(client: Client, thermometer: policy.Thermometer): bool {
-  const noteAt = policy.noteAt(thermometer);
-  return recordNote(client, noteAt, policy.NOTE_LENGTH) === Status.Ok;
-}
-
-function beginConnection(thermometer: policy.Thermometer, sessionPresent: bool): void {
-  thermometer.isBirthDue = true;
-  thermometer.isSubscriptionDue = !sessionPresent || !thermometer.hasSubscribed;
-  if (thermometer.hasStarted) return;
-  thermometer.hasStarted = true;
-  thermometer.isReportDue = true;
-}
-
 /** Publishes the birth and subscribes to commands, as soon as there is room. */
 function introduce(client: Client, thermometer: policy.Thermometer, nowMs: u32): void {
   if (client.state !== <u8>ConnectionState.Connected) return;
@@ -306,18 +179,4 @@ function introduce(client: Client, thermometer: policy.Thermometer, nowMs: u32):
     thermometer.isSubscriptionDue = messages.subscribeToCommands(client, nowMs) < 0;
     thermometer.hasSubscribed = !thermometer.isSubscriptionDue;
   }
-}
-
-/** The farewell has arrived, or has had its time: now DISCONNECT may go. */
-function sayFarewell(client: Client, thermometer: policy.Thermometer, packetId: u32): void {
-  if (thermometer.farewellPacketId === 0 || packetId !== thermometer.farewellPacketId) return;
-  core.disconnect(client, 0);
-}
-
-function farewellDueMs(client: Client, thermometer: policy.Thermometer, nowMs: u32): u32 {
-  const limitMs = client.responseTimeoutMs;
-  const isWaiting =
-    thermometer.farewellPacketId !== 0 && client.state === <u8>ConnectionState.Connected;
-  if (!isWaiting || limitMs === 0) return NEVER_MS;
-  return sooner(NEVER_MS, thermometer.farewellAtMs, limitMs, nowMs);
 }

@@ -5,7 +5,7 @@ const MINUS: u32 = 0x2d;
 const POINT: u32 = 0x2e;
 
 /** What `readDecimal` answers when the bytes are no number, or one above 2^31 - 1. */
-const NO_NUMBER: i32 = -1;
+export const NO_NUMBER: i32 = -1;
 
 /** So many digits always fit an i32. */
 const DIGITS_MAX: u32 = 9;

@@ -1,7 +1,8 @@
 /** What a thermometer has besides its client: when it measures, and what it says next. */
 
-import { NEVER_MS } from "../../core/abi";
+import { NEVER_MS, Status } from "../../core/abi";
 import { Client } from "../../core/client";
+import { recordNote } from "../../core/journal";
 import { sooner } from "../../core/keep-alive";
 import { clear, copy } from "../../core/wire";
 
@@ -140,4 +141,9 @@ export function markPublished(thermometer: Thermometer, milliCelsius: i32): void
   thermometer.wasPublished = true;
   thermometer.isForced = false;
   thermometer.sequence++;
+}
+
+/** Puts what survives into the journal of a durable client; false if there is no room, or no journal. */
+export function recordState(client: Client, thermometer: Thermometer): bool {
+  return recordNote(client, noteAt(thermometer), NOTE_LENGTH) === Status.Ok;
 }

@@ -108,6 +108,12 @@ export interface ThermometerExports extends CoreExports {
   blockLength(): number;
 }
 
+/** What reporter.wasm exports besides (docs/profiles.md, "The profile block"). */
+export interface ReporterExports extends ThermometerExports {
+  setProfile(at: number, profileAt: number, length: number): number;
+  birthPacketId(at: number): number;
+}
+
 /** One instance of a module, with its memory dealt out by an arena. Holds any number of clients. */
 export interface Core<Exports extends CoreExports = CoreExports> {
   exports: Exports;
@@ -120,7 +126,7 @@ export interface Core<Exports extends CoreExports = CoreExports> {
 }
 
 /** The modules of this package. */
-export type ModuleName = "core" | "thermometer";
+export type ModuleName = "core" | "thermometer" | "reporter";
 
 /** The bytes of a module that comes with this package. */
 export function readModule(name: ModuleName): Promise<Uint8Array> {
