@@ -322,6 +322,10 @@ class BrokerClient {
   }
 
   #onSubscribe({ subscriptions, messageId = 0 }: mqtt.ISubscribePacket): void {
+    if (subscriptions.length === 0) {
+      this.end(); // [MQTT-3.8.3-3]
+      return;
+    }
     const granted: number[] = [];
     for (const { topic, qos } of subscriptions) {
       const code = this.#broker.misbehaviour.grants?.(topic) ?? qos;
