@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import type { LatencyHistogram } from "./histogram.ts";
+import { LATENCY_NAMES } from "./run-sample.ts";
 import { FAULT_KINDS } from "./scenario.ts";
 
 /** Stands in the document. Keys may be added under the same name; a key that changes its meaning makes a v2. */
@@ -94,6 +95,8 @@ const latencies = z.object({
   publishAck: latency
     .nullable()
     .describe("From the time at which a reading was due to its acknowledgement"),
+  publishAckQos1: latency.nullable().describe("Of these, the ones at QoS 1 (PUBACK)"),
+  publishAckQos2: latency.nullable().describe("Of these, the ones at QoS 2 (PUBCOMP)"),
   publishAckUncorrected: latency
     .nullable()
     .describe("From the time at which it was really published to its acknowledgement"),
@@ -128,6 +131,10 @@ const commands = z.object({
 const generator = z.object({
   scheduleLag: latency.nullable().describe("How late the readings were taken"),
   eventLoopDelayP99Ms: milliseconds().nullable(),
+  threads: z.int().min(1).describe("Among which the devices were divided"),
+  warnings: z
+    .array(z.string())
+    .describe("Why the load generator, and not the broker, may have been the slow one"),
   cpuPercent: z.number().min(0).nullable().describe("Of one processor core"),
   cpuUsPerMessage: z
     .number()
@@ -141,6 +148,57 @@ const generator = z.object({
     .nullable()
     .describe("What the process grew by until the connect phase ended"),
 });
+
+const phase = z.object({
+  name: z.string(),
+  kind: z.string(),
+  startMs: milliseconds().describe("Since the start of the run, as all times of a timeline"),
+  endMs: milliseconds(),
+});
+
+const timelinePoint = z
+  .object({
+    atMs: milliseconds().describe("The end of the span"),
+    spanMs: milliseconds(),
+    phase: z.string(),
+    connected: count().describe("Devices that are connected at this moment"),
+    counters: z
+      .object({
+        attempted: count(),
+        connected: count(),
+        reconnected: count(),
+        failed: count(),
+        refused: count(),
+        lost: count(),
+        published: count(),
+        sent: count(),
+        acknowledged: count(),
+        received: count(),
+        dropped: count(),
+        faults: count(),
+        willsExpected: count(),
+        willsDelivered: count(),
+        willsUnexpected: count(),
+      })
+      .describe("Since the start of the run"),
+    latencies: z.partialRecord(z.enum(LATENCY_NAMES), latency).describe("Of the span"),
+    cpuPercent: z.number().min(0).describe("Of one processor core"),
+    rssBytes: count(),
+    eventLoopDelayMs: milliseconds().describe("99th percentile of the span, the slowest thread"),
+  })
+  .meta({ id: "timelinePoint" });
+
+export type TimelinePoint = z.infer<typeof timelinePoint>;
+
+const threshold = z.object({
+  metric: z.string().describe("As docs/metrics.md names it, such as publish_ack_duration"),
+  rule: z.string().describe("In k6's grammar, such as p(99)<250"),
+  value: z.string().describe("What was measured, for people"),
+  ok: z.boolean(),
+  aborted: z.boolean().describe("This threshold ended the run before its time"),
+});
+
+export type ThresholdResult = z.infer<typeof threshold>;
 
 const expectation = z.object({
   name: z.string(),
@@ -157,7 +215,14 @@ export const resultSchema = z
     schema: z.literal(RESULT_SCHEMA_ID),
     runId: z.string().min(1),
     tool: z.object({ name: z.literal("wasmqtt"), version: z.string() }),
-    scenario: z.object({ name: z.string(), seed: count() }),
+    scenario: z.object({
+      name: z.string(),
+      seed: count(),
+      text: z.string().describe("What was run, as YAML: the file and the flags; without secrets"),
+    }),
+    environment: z
+      .object({ node: z.string(), platform: z.string(), cpuCount: count() })
+      .describe("Of the load generator"),
     startedAt: z.iso.datetime(),
     durationMs: milliseconds(),
     interrupted: z.boolean().describe("Somebody stopped the run before its end"),
@@ -207,6 +272,11 @@ export const resultSchema = z
     commands: commands.nullable().describe("null: none were sent"),
     generator,
     expectations: z.array(expectation),
+    thresholds: z.array(threshold).describe("What the scenario demands besides"),
+    phases: z.array(phase).describe("What happened when"),
+    timeline: z
+      .array(timelinePoint)
+      .describe("About a second each; in a long run more, so that there are at most 600"),
     problems: z.array(z.string()).describe("What else went wrong, in plain sentences"),
   })
   .describe("What a run of wasmqtt found out. Where a latency is null, nothing was measured");

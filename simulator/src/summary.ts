@@ -2,7 +2,7 @@
 
 import picocolors from "picocolors";
 import { formatDuration } from "./duration.ts";
-import type { Expectation, RunResult } from "./result.ts";
+import type { Expectation, RunResult, ThresholdResult } from "./result.ts";
 import {
   countRows,
   generatorRows,
@@ -10,17 +10,22 @@ import {
   type TextBlock,
   willRows,
 } from "./summary-blocks.ts";
-import { alignColumns, formatCount, oneLine } from "./text-format.ts";
+import { alignColumns, formatCount, oneLine, wrapText } from "./text-format.ts";
+
+/** Characters of a line of prose; two blocks of blanks stand before it. */
+const PROSE_WIDTH = 92;
 
 /** Starts with an empty line and ends with a line feed. The caller knows the terminal and NO_COLOR. */
 export function summaryText(result: RunResult, { color }: { color: boolean }): string {
   const paint = picocolors.createColors(color);
+  const generator = generatorRows(result);
   const blocks: TextBlock[] = [
+    { title: "THRESHOLDS", lines: thresholdLines(result.thresholds, paint) },
     { title: "EXPECTATIONS", lines: expectationLines(result.expectations, paint) },
     countRows(result),
     latencyRows(result),
     willRows(result),
-    generatorRows(result),
+    { ...generator, lines: [...generator.lines, ...warningLines(result.generator, paint)] },
     { title: "PROBLEMS", lines: result.problems.map((problem) => `- ${oneLine(problem)}`) },
   ];
   const parts = blocks
@@ -34,37 +39,70 @@ export function summaryText(result: RunResult, { color }: { color: boolean }): s
 type Paint = ReturnType<typeof picocolors.createColors>;
 
 function headline(result: RunResult, paint: Paint): string {
-  const { broker, devices, scenario } = result;
+  const { broker, devices, scenario, runId } = result;
+  const runCount = runId.split("+").length;
   return [
     paint.bold(scenario.name),
     `${formatCount(devices.count)} sensors`,
     `${broker.embedded ? "embedded broker" : broker.url} (MQTT ${broker.protocol})`,
     formatDuration(result.durationMs),
-    paint.dim(`run ${result.runId}`),
+    paint.dim(runCount === 1 ? `run ${runId}` : `${runCount} runs`),
     paint.dim(`seed ${scenario.seed}`),
   ].join("   ");
 }
 
+function thresholdLines(thresholds: readonly ThresholdResult[], paint: Paint): string[] {
+  const rows = thresholds.map(({ metric, rule, value }) => [metric, rule, value]);
+  const lines = alignColumns(rows, new Set([0, 1, 2]));
+  return thresholds.flatMap(({ ok, aborted }, index) => {
+    const row = `${mark(ok, paint)} ${lines[index]}`;
+    return aborted ? [row, `    ${paint.red("It ended the run.")}`] : [row];
+  });
+}
+
 function expectationLines(expectations: readonly Expectation[], paint: Paint): string[] {
-  const rows = alignColumns(
-    expectations.map(({ name, rule, value }) => [name, rule, value]),
-    new Set([0, 1, 2]),
-  );
+  const rows = expectations.map(({ name, rule, value }) => [name, rule, value]);
+  const lines = alignColumns(rows, new Set([0, 1, 2]));
   return expectations.flatMap(({ ok, explanation }, index) => {
-    const row = `${ok ? paint.green("✓") : paint.red("✗")} ${rows[index]}`;
+    const row = `${mark(ok, paint)} ${lines[index]}`;
     return explanation === undefined ? [row] : [row, `    ${paint.red(explanation)}`];
   });
 }
 
-function verdict({ expectations, interrupted, observer }: RunResult, paint: Paint): string {
-  const prefix = interrupted ? "The run was interrupted. " : "";
-  const failedCount = expectations.filter(({ ok }) => !ok).length;
-  if (failedCount > 0) {
-    return paint.red(`${prefix}${failedCount} of ${expectations.length} expectations failed.`);
-  }
+function mark(ok: boolean, paint: Paint): string {
+  return ok ? paint.green("✓") : paint.red("✗");
+}
+
+function warningLines({ warnings }: RunResult["generator"], paint: Paint): string[] {
+  return warnings.flatMap((warning) =>
+    wrapText(oneLine(warning), PROSE_WIDTH).map((line) => paint.yellow(line)),
+  );
+}
+
+function verdict(result: RunResult, paint: Paint): string {
+  const { expectations, thresholds, interrupted, observer } = result;
+  const prefix = prefixOf(result);
+  const failed = [
+    failedText(expectations, "expectations"),
+    failedText(thresholds, "thresholds"),
+  ].filter((text) => text !== undefined);
+  if (failed.length > 0) return paint.red(`${prefix}${failed.join(" and ")} failed.`);
   if (observer.lost > 0) {
     return paint.yellow(`${prefix}What could be seen is well, but not all could: see PROBLEMS.`);
   }
   if (interrupted) return paint.yellow(`${prefix}What could be checked until then holds.`);
-  return paint.green(`All ${expectations.length} expectations hold.`);
+  const demands =
+    thresholds.length === 0 ? "" : `, and so do the thresholds (${thresholds.length})`;
+  return paint.green(`All ${expectations.length} expectations hold${demands}.`);
+}
+
+function prefixOf({ interrupted, thresholds }: RunResult): string {
+  if (thresholds.some(({ aborted }) => aborted)) return "A threshold ended the run. ";
+  return interrupted ? "The run was interrupted. " : "";
+}
+
+/** Undefined if all hold. */
+function failedText(judged: readonly { ok: boolean }[], what: string): string | undefined {
+  const failedCount = judged.filter(({ ok }) => !ok).length;
+  return failedCount === 0 ? undefined : `${failedCount} of ${judged.length} ${what}`;
 }

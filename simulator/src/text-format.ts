@@ -12,6 +12,11 @@ export function formatMs(valueMs: number): string {
   return `${formatCount(Number(whole))}.${fraction}`;
 }
 
+/** 998 of 1000 -> "99.80%". Never rounded up, so that 100% means all. */
+export function formatShare(part: number, whole: number): string {
+  return `${(Math.floor((10_000 * part) / whole) / 100).toFixed(2)}%`;
+}
+
 const BYTE_UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB"];
 
 /** "512 bytes", "4.1 KiB", "412 MiB". */
@@ -30,6 +35,17 @@ export function formatBytes(byteCount: number): string {
 /** Text of others, such as an error's, on one line and without control characters. */
 export function oneLine(text: string): string {
   return text.replace(/\p{Cc}+/gu, " ");
+}
+
+/** Text in lines of at most `width` characters, as far as its words allow. */
+export function wrapText(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1);
+    if (line === undefined || line.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = `${line} ${word}`;
+  }
+  return lines;
 }
 
 /** Rows of cells as lines: the columns in `left` stand on the left, the others on the right. */

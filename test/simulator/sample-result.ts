@@ -6,6 +6,7 @@ import {
   latencyResult,
   RESULT_SCHEMA_ID,
   type RunResult,
+  type TimelinePoint,
 } from "../../simulator/src/result.ts";
 
 /** Latencies from `minMs` on, `count` of them, each `stepMs` longer than the one before. */
@@ -23,7 +24,8 @@ export function sampleResult(): RunResult {
     schema: RESULT_SCHEMA_ID,
     runId: "01JD3Z5W8K",
     tool: { name: "wasmqtt", version: "0.1.0" },
-    scenario: { name: "demo", seed: 1 },
+    scenario: { name: "demo", seed: 1, text: "version: 1\nname: demo\n" },
+    environment: { node: "20.19.2", platform: "linux", cpuCount: 4 },
     startedAt: "2026-11-23T01:02:03.456Z",
     durationMs: 20_400,
     interrupted: false,
@@ -61,6 +63,8 @@ export function sampleResult(): RunResult {
     latencies: {
       connect: latencies(85, 1, 0.25),
       publishAck: latencies(1236, 0.5, 0.01),
+      publishAckQos1: latencies(1236, 0.5, 0.01),
+      publishAckQos2: null,
       publishAckUncorrected: latencies(1236, 0.4, 0.01),
       endToEnd: null,
       willDelivery: {
@@ -139,12 +143,51 @@ export function sampleResult(): RunResult {
     generator: {
       scheduleLag: latencies(1240, 0.1, 0.001),
       eventLoopDelayP99Ms: 4.2,
+      threads: 1,
+      warnings: [],
       cpuPercent: 31.4,
       cpuUsPerMessage: 23.14,
       rssBytes: 123_456_789,
       memoryPerDeviceBytes: 4321,
     },
     expectations: [],
+    thresholds: [],
+    phases: [
+      { name: "connect", kind: "connect", startMs: 0, endMs: 1200 },
+      { name: "steady", kind: "steady", startMs: 1200, endMs: 20_400 },
+    ],
+    timeline: [samplePoint()],
     problems: [],
+  };
+}
+
+/** The first second of the run. */
+function samplePoint(): TimelinePoint {
+  return {
+    atMs: 1000,
+    spanMs: 1000,
+    phase: "connect",
+    connected: 40,
+    counters: {
+      attempted: 43,
+      connected: 40,
+      reconnected: 0,
+      failed: 2,
+      refused: 1,
+      lost: 0,
+      published: 31,
+      sent: 31,
+      acknowledged: 30,
+      received: 30,
+      dropped: 0,
+      faults: 0,
+      willsExpected: 0,
+      willsDelivered: 0,
+      willsUnexpected: 0,
+    },
+    latencies: { connect: latencies(40, 1, 0.25), publishAckQos1: latencies(30, 0.5, 0.01) },
+    cpuPercent: 28.5,
+    rssBytes: 120_000_000,
+    eventLoopDelayMs: 3.9,
   };
 }

@@ -48,6 +48,8 @@ function emptyResult(): RunResult {
     latencies: {
       connect: null,
       publishAck: null,
+      publishAckQos1: null,
+      publishAckQos2: null,
       publishAckUncorrected: null,
       endToEnd: null,
       willDelivery: {},
@@ -61,6 +63,8 @@ function emptyResult(): RunResult {
     generator: {
       scheduleLag: null,
       eventLoopDelayP99Ms: null,
+      threads: 1,
+      warnings: [],
       cpuPercent: null,
       cpuUsPerMessage: null,
       rssBytes: 52_428_800,
@@ -87,17 +91,91 @@ test("with colour it is the same text with colours in it", () => {
   expect(coloured.replace(colourCode, "")).toBe(summaryText(result, { color: false }));
 });
 
-test.each<[string, Partial<RunResult["generator"]>]>([
-  ["the processor", { cpuPercent: 97 }],
-  ["the event loop", { eventLoopDelayP99Ms: 80 }],
-])(
-  "a generator that was too busy (%s) says that its latencies are not the broker's",
-  (_title, busy) => {
-    const result = sampleResult();
-    expect(text(result)).not.toContain("too busy");
-    expect(text({ ...result, generator: { ...result.generator, ...busy } })).toContain("too busy");
-  },
-);
+test("a generator that was too slow says so, in lines that fit", () => {
+  const result = sampleResult();
+  const warning = `The load generator did not keep up. ${"It was busy with many things. ".repeat(4).trim()}`;
+  const generator = { ...result.generator, threads: 4, warnings: [warning] };
+  const lines = text({ ...result, generator }).split("\n");
+  expect(lines.join("\n")).toContain("  threads 4   memory 118 MiB");
+  const from = lines.findIndex((line) => line.includes("did not keep up"));
+  expect(
+    lines
+      .slice(from, from + 2)
+      .map((line) => line.trim())
+      .join(" "),
+  ).toBe(warning);
+  expect(Math.max(...lines.slice(from, from + 2).map(({ length }) => length))).toBeLessThan(101);
+});
+
+describe("thresholds stand first", () => {
+  const thresholds = [
+    ["connect_duration", "p(99)<500", "p(99)=22.0ms", true, false],
+    ["will_delivered", "rate==1", "rate=90.00% (9 of 10)", false, false],
+    ["publish_ack_duration", "p(99)<5", "p(99)=12.7ms after 5s", false, true],
+  ] as const;
+  const result: RunResult = {
+    ...sampleResult(),
+    thresholds: thresholds.map(([metric, rule, value, ok, aborted]) => ({
+      metric,
+      rule,
+      value,
+      ok,
+      aborted,
+    })),
+  };
+
+  test("with what was measured, and with the one that ended the run", () => {
+    expect(text(result).split("\n").slice(2, 9)).toEqual([
+      "",
+      "  THRESHOLDS",
+      "    ✓ connect_duration      p(99)<500  p(99)=22.0ms",
+      "    ✗ will_delivered        rate==1    rate=90.00% (9 of 10)",
+      "    ✗ publish_ack_duration  p(99)<5    p(99)=12.7ms after 5s",
+      "        It ended the run.",
+      "",
+    ]);
+  });
+
+  test("and the verdict counts them", () => {
+    const verdictOf = (changes: Partial<RunResult>) =>
+      summaryText({ ...result, ...changes }, { color: false })
+        .trim()
+        .split("\n")
+        .at(-1)
+        ?.trim();
+    const [kept, missed] = result.thresholds;
+    if (kept === undefined || missed === undefined) throw new RangeError("There are three");
+    expect(verdictOf({ interrupted: true })).toBe(
+      "A threshold ended the run. 2 of 3 thresholds failed.",
+    );
+    expect(verdictOf({ thresholds: [kept, missed] })).toBe("1 of 2 thresholds failed.");
+    expect(verdictOf({ thresholds: [kept] })).toBe(
+      "All 0 expectations hold, and so do the thresholds (1).",
+    );
+    expect(verdictOf({ thresholds: [kept, missed], expectations: expectations(result) })).toBe(
+      "2 of 12 expectations and 1 of 2 thresholds failed.",
+    );
+  });
+});
+
+test("where both QoS 1 and 2 are published, each has its row", () => {
+  const result = sampleResult();
+  const { connect, publishAckQos1 } = result.latencies;
+  expect(text(result)).not.toContain("at QoS 2  ");
+  const latencies = { ...result.latencies, publishAckQos2: connect };
+  const rows = text({ ...result, latencies })
+    .split("\n")
+    .filter((line) => /^ {6}at QoS [12] /u.test(line));
+  expect(rows).toHaveLength(2);
+  expect(rows[0]).toContain(
+    `at QoS 1                   ${formatCount(publishAckQos1?.count ?? 0)}  `,
+  );
+  expect(rows[1]).toContain(`at QoS 2                      ${connect?.count}  `);
+});
+
+test("a result of several runs says of how many", () => {
+  expect(text({ ...sampleResult(), runId: "a+b+c" })).toContain("   3 runs   seed 1\n");
+});
 
 test("lines fit a terminal of 100 columns", () => {
   const longest = text(sampleResult())
