@@ -11,6 +11,7 @@ const { openTransport } = await importFromDist("host/src/transport/open-transpor
 const { parseBrokerUrl } = await importFromDist("host/src/transport/broker-url.js");
 const { realWorld: world } = await importFromDist("host/src/world.js");
 const { Fleet } = await importFromDist("simulator/src/fleet.js");
+const { LatencyMeter } = await importFromDist("simulator/src/latency-meter.js");
 const { TelemetryAudit } = await importFromDist("simulator/src/telemetry-audit.js");
 const { WillLedger } = await importFromDist("simulator/src/will-ledger.js");
 
@@ -22,23 +23,27 @@ if (rate === 0) {
   process.exit(SKIPPED);
 }
 const url = parseBrokerUrl(`mqtt://127.0.0.1:${port}`);
+const core = await loadCore(readFromDist("thermometer.wasm"));
 const fleet = new Fleet({
-  core: await loadCore(readFromDist("thermometer.wasm")),
+  coreOf: () => core,
   world,
   openTransport: openTransport(url, world),
   scenario: scenario(),
+  part: { index: 0, count: 1 },
   password: undefined,
   startedAtMs: world.nowMs(),
   audit: new TelemetryAudit(Array(deviceCount).fill(qos)),
   ledger: new WillLedger(deviceCount, GRACE_MS),
+  latencies: new LatencyMeter(),
+  stateBytes: new Uint8Array(deviceCount),
 });
-count("connected", "connected");
-count("messages", "published");
-count("acknowledged", "acknowledged");
+count("connected", "connectedCount");
+count("messages", "publishedCount");
+count("acknowledged", "acknowledgedCount");
 await generate({ connect: (number) => fleet.sensors[number - 1].comeBackIn(0) });
 
 function count(ours, theirs) {
-  Object.defineProperty(counts, ours, { get: () => fleet.counts[theirs] });
+  Object.defineProperty(counts, ours, { get: () => fleet.books[theirs] });
 }
 
 function scenario() {
@@ -49,7 +54,8 @@ function scenario() {
     id: "mote-%05i",
     firstNumber: 1,
     cleanSession: true,
-    publish: { intervalMs, jitter: 0, qos, retain: false, deadBandMilliCelsius: 0 },
+    profile: "plain",
+    publish: { intervalMs, jitter: 0, qos, retain: false, outboxCount: 4, deadBandMilliCelsius: 0 },
     temperature: { mean: 21, amplitude: 3, periodMs: 60_000, drift: 1, noise: 0.1 },
     reconnect: { afterMs: 1000, baseMs: 1000, maxMs: 60_000 },
   };
@@ -57,7 +63,7 @@ function scenario() {
     name: "load",
     description: "",
     seed: 1,
-    broker: { url, keepAliveSeconds: 60, responseTimeoutMs: 10_000, tls: {} },
+    broker: { url, keepAliveSeconds: 60, responseTimeoutMs: 10_000, tls: {}, localAddresses: [] },
     groups: [group],
     phases: [],
     observe: { wills: false, audit: false, graceMs: GRACE_MS },

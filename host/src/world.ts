@@ -1,5 +1,7 @@
 /** What the host takes from outside: clock, timers, randomness. The only file that touches the real ones. */
 
+import { hrtime } from "node:process";
+
 /** A timer that was set and may be cleared. */
 export interface Timer {
   /** Harmless after the timer has fired. */
@@ -21,9 +23,12 @@ export interface World {
 /** The longest delay that Node's timers can hold. */
 const DELAY_MS_MAX = 0x7fffffff;
 
-/** The real world: Node's clocks, timers and random numbers. */
+/** Each thread counts from its own start; this makes them all count from the start of the machine. */
+const ORIGIN_MS = Number(hrtime.bigint()) / 1e6 - performance.now();
+
+/** The real world: Node's clocks, timers and random numbers. Threads of a process agree about `nowMs`. */
 export const realWorld: World = {
-  nowMs: () => performance.now(),
+  nowMs: () => ORIGIN_MS + performance.now(),
   unixMs: () => Date.now(),
   random: () => Math.random(),
   setTimer(delayMs, callback) {

@@ -1,6 +1,7 @@
 /** What must hold in every run: a promise of MQTT each, checked against what was counted. */
 
 import type { Expectation, RunResult } from "./result.ts";
+import { formatShare } from "./text-format.ts";
 
 /** The part of a result that expectations are about. */
 export type Counts = Pick<
@@ -62,7 +63,7 @@ function willExpectations({ wills }: Counts): Expectation[] {
   const announced: Expectation = {
     name: "wills_delivered",
     rule: "rate==1",
-    value: `${percentage(delivered, expected)} (${delivered} of ${expected})`,
+    value: `${formatShare(delivered, expected)} (${delivered} of ${expected})`,
     ok: missing === 0,
   };
   if (!announced.ok) {
@@ -118,9 +119,4 @@ function commandExpectations({ commands }: Counts): Expectation[] {
 function none(name: string, count: number, sentence: string): Expectation {
   const expectation = { name, rule: "count==0", value: String(count), ok: count === 0 };
   return expectation.ok ? expectation : { ...expectation, explanation: `${sentence}: ${count}.` };
-}
-
-/** Never rounded up to 100%. */
-function percentage(part: number, whole: number): string {
-  return `${(Math.floor((10_000 * part) / whole) / 100).toFixed(2)}%`;
 }

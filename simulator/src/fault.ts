@@ -2,7 +2,7 @@
 
 import type { World } from "../../host/src/world.ts";
 import type { Fleet } from "./fleet.ts";
-import type { FaultKind } from "./scenario.ts";
+import type { FaultKind, Scenario } from "./scenario.ts";
 import type { Sensor } from "./sensor.ts";
 import type { WillLedger } from "./will-ledger.ts";
 
@@ -13,7 +13,7 @@ export interface FaultSurroundings {
   fleet: Fleet;
   ledger: WillLedger;
   world: World;
-  keepAliveMs: number;
+  scenario: Pick<Scenario, "broker">;
 }
 
 /** Lets one device go, as `kind` says, and come back after `awayMs`. False if it could not go that way. */
@@ -23,11 +23,11 @@ export function injectFault(
   awayMs: number,
   surroundings: FaultSurroundings,
 ): boolean {
-  const { fleet, ledger, world, keepAliveMs } = surroundings;
+  const { fleet, ledger, world, scenario } = surroundings;
   const atMs = world.nowMs();
   const expectWill = (earliestMs: number) =>
     ledger.expectWill(sensor.index, { fault: kind, atMs, earliestMs });
-  const silentUntilMs = sensor.sentAtMs + SILENCE_FACTOR * keepAliveMs;
+  const silentUntilMs = sensor.sentAtMs + SILENCE_FACTOR * 1000 * scenario.broker.keepAliveSeconds;
 
   switch (kind) {
     case "tcp-close":

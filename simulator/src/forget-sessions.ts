@@ -39,9 +39,9 @@ export async function forgetSessions(
   return failedCount;
 }
 
-async function forget({ identity }: Sensor, core: Core, options: ForgetOptions): Promise<void> {
-  const { clientId, username, password } = identity;
-  const settings = { clientId, username, password, core, capacities: CAPACITIES, ...options };
+async function forget(sensor: Sensor, core: Core, options: ForgetOptions): Promise<void> {
+  const { clientId, credentials } = sensor;
+  const settings = { clientId, ...credentials, core, capacities: CAPACITIES, ...options };
   const client = new MqttClient({ ...settings, cleanSession: true, reconnect: false });
   try {
     await client.connect();

@@ -1,10 +1,10 @@
 /** Latencies in milliseconds, kept as an HdrHistogram: 1 us to 1 h with three significant digits. */
 
 import {
-  build,
   decodeFromCompressedBase64,
   encodeIntoCompressedBase64,
-  type Histogram,
+  Int32Histogram,
+  type JsHistogram,
 } from "hdr-histogram-js";
 
 /** What a table shows of a histogram. */
@@ -18,6 +18,15 @@ export interface LatencySummary {
   p999Ms: number;
   maxMs: number;
 }
+
+/** A point of the percentile curve: one in `oneIn` took `valueMs` or longer. */
+export interface CurvePoint {
+  oneIn: number;
+  valueMs: number;
+}
+
+/** So many points of the curve from one percentile to the one that half as many exceed. */
+const CURVE_STEPS = 5;
 
 /** The format counts in microseconds. */
 const UNITS_PER_MS = 1000;
@@ -36,26 +45,82 @@ export class LatencyHistogram {
   }
 
   merge(other: LatencyHistogram): void {
-    this.#histogram.add(other.#histogram);
+    if (other.#histogram.totalCount > 0) this.#histogram.add(other.#histogram);
+  }
+
+  /** Forgets everything. */
+  reset(): void {
+    this.#histogram.reset();
+  }
+
+  /** How many latencies were recorded. */
+  get count(): number {
+    return this.#histogram.totalCount;
   }
 
   /** Undefined as long as nothing was recorded. */
   summary(): LatencySummary | undefined {
     const histogram = this.#histogram;
     if (histogram.totalCount === 0) return undefined;
-    // A percentile is the upper end of its bucket, which may lie above the largest value.
-    const percentileMs = (percentile: number) =>
-      toMs(Math.min(histogram.getValueAtPercentile(percentile), histogram.maxValue));
     return {
       count: histogram.totalCount,
       minMs: toMs(histogram.minNonZeroValue),
-      meanMs: toMs(histogram.mean),
-      p50Ms: percentileMs(50),
-      p90Ms: percentileMs(90),
-      p99Ms: percentileMs(99),
-      p999Ms: percentileMs(99.9),
+      meanMs: toMs(this.#sum() / histogram.totalCount),
+      p50Ms: this.percentileMs(50),
+      p90Ms: this.percentileMs(90),
+      p99Ms: this.percentileMs(99),
+      p999Ms: this.percentileMs(99.9),
       maxMs: toMs(histogram.maxValue),
     };
+  }
+
+  /** What `percentile` percent (0 to 100) of the latencies do not exceed; 0 if nothing was recorded. */
+  percentileMs(percentile: number): number {
+    // The upper end of its bucket may lie above the largest value.
+    const value = this.#histogram.getValueAtPercentile(percentile);
+    return toMs(Math.min(value, this.#histogram.maxValue));
+  }
+
+  /**
+   * The percentiles, closer together towards the longest: from 1 (all took so long or longer) to `count` (one did), evenly
+   * on a logarithmic axis. Empty as long as nothing was recorded.
+   */
+  curve(): CurvePoint[] {
+    const { totalCount, maxValue } = this.#histogram;
+    if (totalCount === 0) return [];
+    const stepCount = Math.ceil(CURVE_STEPS * Math.log2(totalCount));
+    const points = Array.from({ length: stepCount }, (_, step) => {
+      const oneIn = 2 ** (step / CURVE_STEPS);
+      return { oneIn, valueMs: this.percentileMs(100 - 100 / oneIn) };
+    });
+    return [...points, { oneIn: totalCount, valueMs: toMs(maxValue) }];
+  }
+
+  /** How many latencies each of `boundsMs`, in ascending order, is not exceeded by; and the sum of all. */
+  countsUpTo(boundsMs: readonly number[]): { counts: number[]; sumMs: number } {
+    const histogram = this.#histogram;
+    let index = 0;
+    let count = 0;
+    const counts = boundsMs.map((boundMs) => {
+      const bound = Math.min(Math.round(boundMs * UNITS_PER_MS), VALUE_MAX);
+      const last = histogram.countsArrayIndex(bound);
+      for (; index <= last; index++) count += histogram.getCountAtIndex(index);
+      return count;
+    });
+    return { counts, sumMs: this.#sum() / UNITS_PER_MS };
+  }
+
+  /** In the histogram's unit. The library's own mean takes some milliseconds, which would delay what is measured. */
+  #sum(): number {
+    const histogram = this.#histogram;
+    const last = histogram.countsArrayIndex(histogram.maxValue);
+    let sum = 0;
+    for (let index = 0; index <= last; index++) {
+      const count = histogram.getCountAtIndex(index);
+      if (count > 0)
+        sum += count * histogram.medianEquivalentValue(histogram.valueFromIndex(index));
+    }
+    return sum;
   }
 
   /** HdrHistogram V2, compressed, in base64; the unit is the microsecond. */
@@ -67,7 +132,7 @@ export class LatencyHistogram {
   static decode(text: string): LatencyHistogram {
     const latencies = new LatencyHistogram();
     try {
-      latencies.#histogram.add(decodeFromCompressedBase64(text));
+      latencies.#histogram.add(decodeFromCompressedBase64(text) as JsHistogram);
     } catch (cause) {
       throw new RangeError("This is no compressed HdrHistogram (V2, base64)", { cause });
     }
@@ -76,13 +141,10 @@ export class LatencyHistogram {
 }
 
 /** All have the same form, whatever was recorded: so they can be merged and decoded without loss. */
-function empty(): Histogram {
-  return build({
-    bitBucketSize: 32,
-    lowestDiscernibleValue: 1,
-    highestTrackableValue: VALUE_MAX,
-    numberOfSignificantValueDigits: SIGNIFICANT_DIGITS,
-  });
+function empty(): Int32Histogram {
+  const histogram = new Int32Histogram(1, VALUE_MAX, SIGNIFICANT_DIGITS);
+  histogram.autoResize = false;
+  return histogram;
 }
 
 function toMs(value: number): number {

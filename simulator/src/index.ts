@@ -17,6 +17,7 @@ export type {
   PublishSettings,
   ReconnectSettings,
   Scenario,
+  SpikePhase,
   SteadyPhase,
   Target,
   TlsSettings,

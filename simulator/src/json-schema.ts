@@ -4,20 +4,25 @@ import { z } from "zod";
 import { phaseSchemas, rawPhase } from "./phase-schema.ts";
 import { RESULT_SCHEMA_ID, resultSchema } from "./result.ts";
 import { scenarioSchema } from "./scenario-schema.ts";
+import { rawThreshold, thresholdForms } from "./threshold-schema.ts";
 
 /** For editors (draft 2020-12). What depends on more than one key is checked when a scenario is read. */
 export function scenarioJsonSchema(): object {
-  const phaseKinds = Object.values(phaseSchemas).map((kind) => {
-    const { $schema: _, ...schema } = z.toJSONSchema(kind, { io: "input" });
-    return schema;
-  });
+  const phaseKinds = Object.values(phaseSchemas).map(partSchema);
+  const thresholdKinds = thresholdForms.map(partSchema);
   const { $schema, ...schema } = z.toJSONSchema(scenarioSchema, {
     io: "input",
     override: ({ zodSchema, jsonSchema }) => {
       if (zodSchema === rawPhase) Object.assign(jsonSchema, { anyOf: phaseKinds });
+      if (zodSchema === rawThreshold) Object.assign(jsonSchema, { anyOf: thresholdKinds });
     },
   });
   return { $schema, $id: "urn:wasmqtt:scenario.v1", title: "A scenario of wasmqtt", ...schema };
+}
+
+function partSchema(part: z.ZodType): object {
+  const { $schema: _, ...schema } = z.toJSONSchema(part, { io: "input" });
+  return schema;
 }
 
 /** For programs that read results (draft 2020-12). They ignore keys that they do not know. */

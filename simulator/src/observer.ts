@@ -8,46 +8,56 @@ import type { IncomingMessage, Qos, Subscription } from "../../host/src/core/ses
 import { ConnectionError, UsageError } from "../../host/src/errors.ts";
 import type { World } from "../../host/src/world.ts";
 import { formatDuration } from "./duration.ts";
-import type { Fleet } from "./fleet.ts";
-import { LatencyHistogram } from "./histogram.ts";
+import type { DeviceMessage } from "./profiles/convention.ts";
+import type { Profile } from "./profiles/profile.ts";
 import type { RunResult } from "./result.ts";
-import type { Sensor } from "./sensor.ts";
-import type { TelemetryAudit } from "./telemetry-audit.ts";
 import { until } from "./waiting.ts";
-import type { WillLedger } from "./will-ledger.ts";
+
+/** Who is told what the observer sees. Devices are numbered as in the whole fleet, times are the world's. */
+export interface Witness {
+  /** The number of the device with this Client Identifier, if it is one of this run. */
+  deviceOf(clientId: string): number | undefined;
+  online(device: number): void;
+  offline(device: number, atMs: number): void;
+  /** `measuredUnixMs` is what the message says of itself. */
+  telemetry(
+    device: number,
+    seq: number | undefined,
+    atMs: number,
+    measuredUnixMs: number | undefined,
+  ): void;
+  /** Until `nowMs` it could not see everything. */
+  excuse(nowMs: number): void;
+}
 
 export interface ObserverOptions {
   client: MqttClientOptions;
   world: World;
-  fleet: Fleet;
-  ledger: WillLedger;
-  audit: TelemetryAudit;
+  witness: Witness;
   watchesWills: boolean;
   watchesTelemetry: boolean;
   /** Of the subscription to telemetry: the highest that a device publishes with, so that nothing is downgraded. */
   telemetryQos: Qos;
-  graceMs: number;
+  /** How the devices of this run speak. */
+  profiles: readonly Profile[];
 }
 
-const TOPIC_PREFIX = "motes/";
-const STATUS_SUFFIX = "/status";
-const TELEMETRY_SUFFIX = "/telemetry";
-
 const ALLOW_OBSERVER =
-  "Let this user read motes/#, or do not observe: in the scenario, observe: { wills: false, audit: false }";
+  "Let this user read the devices' topics, or do not observe: in the scenario, observe: { wills: false, audit: false }";
 
 /** When no retained message has come for so long, all have. */
 const QUIET_MS = 100;
 const RETAINED_MS_MAX = 5_000;
 
-const decoder = new TextDecoder();
+/** Somebody who wants to see what arrives on one topic. */
+type Watcher = (message: IncomingMessage) => void;
 
 /** While it has no connection, or no subscription on it, it is away: what comes then cannot be judged. */
 export class Observer {
-  readonly endToEnd = new LatencyHistogram();
   readonly client: MqttClient;
   readonly #options: ObserverOptions;
   readonly #subscriptions: Subscription[] = [];
+  readonly #watchers = new Map<string, Watcher>();
   #retainedAtMs = 0;
   #awaySinceMs: number | undefined;
   #awayMs = 0;
@@ -57,11 +67,7 @@ export class Observer {
 
   constructor(options: ObserverOptions) {
     this.#options = options;
-    const { watchesWills, watchesTelemetry, telemetryQos } = options;
-    if (watchesWills) this.#subscriptions.push({ topicFilter: "motes/+/status", qos: 1 });
-    if (watchesTelemetry) {
-      this.#subscriptions.push({ topicFilter: "motes/+/telemetry", qos: telemetryQos });
-    }
+    this.#subscriptions.push(...subscriptionsOf(options));
     // A broker may have any number of QoS 2 messages under way to one subscriber: aedes has no limit.
     const capacities = { incomingCount: INCOMING_COUNT_MAX };
     this.client = new MqttClient({ capacities, ...options.client });
@@ -90,6 +96,19 @@ export class Observer {
     this.client.on("disconnected", (info) => this.#onDisconnected(info));
     this.client.on("connected", ({ sessionPresent }) => this.#onConnected(sessionPresent));
     await this.#retainedHaveCome();
+  }
+
+  /** Tells `watcher` of each message on this topic, too. Rejects if the broker does not grant the subscription. */
+  async watch(topic: string, watcher: Watcher): Promise<void> {
+    const isWatched = this.#watchers.has(topic) || this.#subscribesTo(topic);
+    this.#watchers.set(topic, watcher);
+    if (isWatched) return;
+    const subscription: Subscription = { topicFilter: topic, qos: 1 };
+    const [granted] = await this.client.subscribe([subscription]);
+    if (granted?.grantedQos === undefined) {
+      throw new UsageError(`The broker refuses a subscription to ${topic}`, "Take another topic");
+    }
+    this.#subscriptions.push(subscription);
   }
 
   /** Its connection is about to end with the broker's: no loss, as long as the session is still there afterwards. */
@@ -129,11 +148,11 @@ export class Observer {
     for (const [index, { topicFilter, grantedQos }] of granted.entries()) {
       const { qos = 0 } = this.#subscriptions[index] ?? {};
       if (grantedQos !== undefined && grantedQos >= qos) continue;
-      const what =
-        grantedQos === undefined ? "refuses" : `grants no more than QoS ${grantedQos} to`;
+      const isRefused = grantedQos === undefined;
+      const what = isRefused ? "refuses" : `grants no more than QoS ${grantedQos} to`;
       throw new UsageError(
         `The broker ${what} the run's own subscription to ${topicFilter}`,
-        ALLOW_OBSERVER,
+        isRefused ? ALLOW_OBSERVER : lowerQosRemedy(grantedQos),
       );
     }
   }
@@ -161,49 +180,67 @@ export class Observer {
   /** Sees again. What it may have missed is excused. */
   #return(): void {
     if (this.#awaySinceMs === undefined) return;
-    const { ledger, audit, world, graceMs } = this.#options;
+    const { witness, world } = this.#options;
     const nowMs = world.nowMs();
     if (!this.#isBrokerStopped) this.#awayMs += nowMs - this.#awaySinceMs;
     this.#awaySinceMs = undefined;
-    ledger.excuse(nowMs, nowMs + graceMs);
-    audit.excuse();
+    witness.excuse(nowMs);
   }
 
-  #onMessage({ topic, payload, retain }: IncomingMessage): void {
+  #subscribesTo(topic: string): boolean {
+    return this.#subscriptions.some(({ topicFilter }) => matches(topicFilter, topic));
+  }
+
+  #onMessage(message: IncomingMessage): void {
+    const { topic, payload, retain } = message;
+    if (this.#watchers.size > 0) this.#watchers.get(topic)?.(message);
     if (retain) {
       this.#retainedAtMs = this.#options.world.nowMs();
       return; // from before this run: the subscription has brought it [MQTT-3.3.1-8]
     }
-    const sensor = this.#sensorOf(topic);
-    if (sensor === undefined) return;
-    if (topic.endsWith(STATUS_SUFFIX)) this.#onStatus(sensor, decoder.decode(payload));
-    else if (topic.endsWith(TELEMETRY_SUFFIX)) this.#onTelemetry(sensor, decoder.decode(payload));
+    const said = this.#read(topic, payload);
+    const device = said === undefined ? undefined : this.#options.witness.deviceOf(said.clientId);
+    if (said === undefined || device === undefined) return;
+    const { witness, world } = this.#options;
+    if (said.kind === "telemetry") {
+      witness.telemetry(device, said.seq, world.nowMs(), said.unixMs);
+    } else if (said.kind === "online") witness.online(device);
+    else witness.offline(device, world.nowMs());
   }
 
-  #onStatus(sensor: Sensor, text: string): void {
-    const { ledger, world } = this.#options;
-    if (text === "online") ledger.online(sensor.index);
-    else if (text === "offline") ledger.offline(sensor.index, world.nowMs());
-  }
-
-  #onTelemetry(sensor: Sensor, text: string): void {
-    const { audit, fleet, world } = this.#options;
-    const seq = seqOf(text);
-    if (seq === undefined) return;
-    audit.delivered(sensor.index, seq);
-    const publishedAtMs = fleet.publishedAtMs(sensor.index, seq);
-    if (publishedAtMs !== undefined) this.endToEnd.record(world.nowMs() - publishedAtMs);
-  }
-
-  /** The device of `motes/<id>/…`; undefined if it is none of this run. */
-  #sensorOf(topic: string): Sensor | undefined {
-    if (!topic.startsWith(TOPIC_PREFIX)) return undefined;
-    return this.#options.fleet.byClientId(topic.slice(TOPIC_PREFIX.length, topic.lastIndexOf("/")));
+  #read(topic: string, payload: Uint8Array): DeviceMessage | undefined {
+    for (const profile of this.#options.profiles) {
+      const said = profile.read(topic, payload);
+      if (said !== undefined) return said;
+    }
+    return undefined;
   }
 }
 
-/** The `seq` of a telemetry's JSON, or undefined if it is not ours. */
-function seqOf(text: string): number | undefined {
-  const digits = /"seq":(\d+)/u.exec(text)?.[1];
-  return digits === undefined ? undefined : Number(digits);
+/** A subscription at a lower QoS would lose what was published at a higher one, and blame the broker [MQTT-3.8.4-6]. */
+function lowerQosRemedy(grantedQos: Qos): string {
+  return `Let the devices publish at QoS ${grantedQos} (-q ${grantedQos}), or do not audit: in the scenario, observe: { audit: false }`;
+}
+
+/** Each filter once: two that overlap may bring a message twice [MQTT-3.3.5-1]. */
+function subscriptionsOf(options: ObserverOptions): Subscription[] {
+  const { watchesWills, watchesTelemetry, telemetryQos, profiles } = options;
+  const qosOf = new Map<string, Qos>();
+  for (const { filters } of profiles) {
+    for (const filter of watchesWills ? filters.status : []) qosOf.set(filter, 1);
+    for (const filter of watchesTelemetry ? filters.telemetry : []) {
+      qosOf.set(filter, Math.max(telemetryQos, qosOf.get(filter) ?? 0) as Qos);
+    }
+  }
+  return Array.from(qosOf, ([topicFilter, qos]) => ({ topicFilter, qos }));
+}
+
+/** True if a filter without "#" matches the topic (4.7). */
+function matches(topicFilter: string, topic: string): boolean {
+  const levels = topic.split("/");
+  const wanted = topicFilter.split("/");
+  return (
+    levels.length === wanted.length &&
+    wanted.every((level, index) => level === "+" || level === levels[index])
+  );
 }

@@ -13,6 +13,7 @@ export function overrideBroker(draft: Draft, overrides: ScenarioOverrides): void
   for (const key of ["caFile", "certFile", "keyFile", "insecure", "servername", "alpn"] as const) {
     draft.set(["broker", "tls", key], key, overrides[key]);
   }
+  draft.set(["broker", "localAddresses"], "localAddresses", overrides.localAddresses);
   overrideUrl(draft, overrides);
   draft.set(["broker", "username"], "username", username);
   // A password takes the place of whichever the file has.

@@ -18,12 +18,14 @@ export interface ScenarioOverrides {
   insecure?: boolean | undefined;
   servername?: string | undefined;
   alpn?: string | undefined;
+  localAddresses?: readonly string[] | undefined;
   seed?: string | undefined;
   /** All devices; several groups share them in proportion to their counts. */
   count?: string | undefined;
   /** The number of the first device; all groups are numbered on from there. */
   firstNumber?: string | undefined;
   id?: string | undefined;
+  profile?: string | undefined;
   interval?: string | undefined;
   jitter?: string | undefined;
   qos?: string | undefined;
@@ -32,6 +34,8 @@ export interface ScenarioOverrides {
   rate?: string | undefined;
   /** Of the one phase that is nothing but a duration. */
   duration?: string | undefined;
+  /** Each `METRIC: RULE`; they join those of the file. */
+  thresholds?: readonly string[] | undefined;
 }
 
 /** The flag of each override, as the command line has it. */
@@ -49,16 +53,19 @@ const OVERRIDE_FLAGS: Readonly<Record<keyof ScenarioOverrides, string>> = {
   insecure: "--insecure",
   servername: "--servername",
   alpn: "--tls-alpn",
+  localAddresses: "--ifaddr",
   seed: "--seed",
   count: "--count",
   firstNumber: "--startnumber",
   id: "--id",
+  profile: "--profile",
   interval: "--interval",
   jitter: "--jitter",
   qos: "--qos",
   retain: "--retain",
   rate: "--connrate",
   duration: "--duration",
+  thresholds: "--threshold",
 };
 
 /** A flag that cannot be applied; `message` is the rest of a sentence that begins with the flag. */
@@ -89,7 +96,7 @@ export class Draft implements Overridden {
   set(path: KeyPath, override: keyof ScenarioOverrides, value: unknown): void {
     const key = path.at(-1);
     if (value === undefined || key === undefined) return;
-    const parent = this.#mappingAt(path.slice(0, -1));
+    const parent = this.#parentAt(path.slice(0, -1));
     if (parent === undefined) return;
     parent[key] = value;
     this.#flags.set(JSON.stringify(path), OVERRIDE_FLAGS[override]);
@@ -114,13 +121,13 @@ export class Draft implements Overridden {
     return undefined;
   }
 
-  /** The mapping at `path`; what is missing on the way is made. */
-  #mappingAt(path: KeyPath): Mapping | undefined {
+  /** The mapping or list at `path`; mappings that are missing on the way are made. */
+  #parentAt(path: KeyPath): Mapping | undefined {
     let parent = this.document;
     for (const key of path) {
       if (isMapping(parent)) parent[key] ??= {};
       parent = valueAt(parent, [key]);
     }
-    return isMapping(parent) ? parent : undefined;
+    return isMapping(parent) || Array.isArray(parent) ? (parent as Mapping) : undefined;
   }
 }

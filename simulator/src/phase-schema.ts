@@ -43,6 +43,23 @@ const steady = strict({ name: phaseName("steady"), duration: phaseDuration() }).
   (phase): Phase => ({ kind: "steady", name: phase.name, durationMs: phase.duration }),
 );
 
+const spike = strict({
+  name: phaseName("spike"),
+  spike: strict({
+    interval: duration(100, DAY_MS).describe("Time between two readings meanwhile, such as 100ms"),
+    target: target().prefault("100%").describe("Which part of the fleet, or how many devices"),
+  }),
+  duration: phaseDuration(),
+}).transform(
+  ({ name, spike: { interval, target: part }, duration: durationMs }): Phase => ({
+    kind: "spike",
+    name,
+    intervalMs: interval,
+    target: part,
+    durationMs,
+  }),
+);
+
 const fault = strict({
   name: line(NAME_LENGTH_MAX)
     .optional()
@@ -119,12 +136,12 @@ const brokerRestart = strict({
 );
 
 /** Each kind of phase by the key that makes it one. `duration` alone is a steady phase. */
-export const phaseSchemas = { connect, fault, commands, brokerRestart, duration: steady };
+export const phaseSchemas = { connect, spike, fault, commands, brokerRestart, duration: steady };
 
 type Action = keyof typeof phaseSchemas;
 
 /** The keys of which a phase has at most one. */
-const ACTIONS: readonly Action[] = ["connect", "fault", "commands", "brokerRestart"];
+const ACTIONS: readonly Action[] = ["connect", "spike", "fault", "commands", "brokerRestart"];
 
 /** What a phase is before it is known which; the published schema shows `phaseSchemas` in its place. */
 export const rawPhase = z.unknown();

@@ -2,33 +2,40 @@
 
 import { randomUUID } from "node:crypto";
 import { type EmbeddedBroker, startEmbeddedBroker } from "../../host/src/broker/embedded-broker.ts";
-import { loadCore, type ThermometerExports } from "../../host/src/core/core.ts";
 import type { Qos } from "../../host/src/core/session.ts";
 import {
   type BrokerUrl,
   brokerUrlText,
   parseBrokerUrl,
 } from "../../host/src/transport/broker-url.ts";
-import { openTransport } from "../../host/src/transport/open-transport.ts";
 import type { OpenTransport } from "../../host/src/transport/transport.ts";
 import type { World } from "../../host/src/world.ts";
-import { Fleet } from "./fleet.ts";
-import { forgetSessions } from "./forget-sessions.ts";
+import { type ConnectPlan, connectPlan, openPlanned } from "./connect-plan.ts";
+import { DeviceDirectory } from "./device-directory.ts";
+import { type Firmware, type FirmwareOf, type FirmwareSet, loadFirmware } from "./firmware-set.ts";
+import { type FleetMember, LocalMember } from "./fleet-member.ts";
+import { type FleetPart, partSize } from "./fleet-part.ts";
 import { GeneratorMeter, type ProcessMeter } from "./generator-meter.ts";
+import { mergeTallies } from "./merge-tallies.ts";
 import { Observer } from "./observer.ts";
-import { runPhase, type Stage, sayGoodbye } from "./phases.ts";
+import type { DashboardRun } from "./pages/dashboard-run.ts";
+import { PartRun } from "./part-run.ts";
+import { profileOf } from "./profiles/profile.ts";
 import type { RunResult } from "./result.ts";
 import { resultOf } from "./run-result.ts";
-import type { Scenario } from "./scenario.ts";
-import type { SensorIdentity } from "./sensor.ts";
-import { TelemetryAudit } from "./telemetry-audit.ts";
+import type { RunSample } from "./run-sample.ts";
+import { Sampler } from "./sampler.ts";
+import { type BrokerRestartPhase, type Scenario, targetCount } from "./scenario.ts";
+import { ThreadMember } from "./thread-member.ts";
+import { ThreadMeter } from "./thread-meter.ts";
+import { Timeline } from "./timeline.ts";
+import { Gathering, type Together } from "./together.ts";
 import { interruptible, pause, until } from "./waiting.ts";
-import { WillLedger } from "./will-ledger.ts";
 
 export interface RunOptions {
   scenario: Scenario;
-  /** The bytes of the firmware, and what it is called. */
-  firmware: { name: string; bytes: Uint8Array };
+  /** What the devices of a group run. */
+  firmwareOf: FirmwareOf;
   world: World;
   /** Aborted when somebody wants the run to end: the devices still say goodbye. */
   interrupt: AbortSignal;
@@ -37,45 +44,35 @@ export interface RunOptions {
   readFile: (path: string, what: string) => Uint8Array;
   /** Of wasmqtt. */
   version: string;
-  /** Opens the connections to the scenario's `broker.url` instead of the network: in memory, for simulated worlds. */
+  environment: RunResult["environment"];
+  /** Parts into which the fleet is divided, each on a thread of its own; 1 if absent, which is this thread. */
+  threadCount?: number;
+  /**
+   * Opens the connections to the scenario's `broker.url` instead of the network: in memory, for simulated worlds. All
+   * parts are on this thread then.
+   */
   openTransport?: OpenTransport;
-  /** Called when a phase of the scenario begins, and then for `WAITING_PHASE`, if it has to, and `GOODBYE_PHASE`. */
+  /** Called when a phase of the scenario begins, and for the waiting and the goodbye after them. */
   onPhase?: (name: string) => void;
   /** Called once, before the first device connects: what it gives can be looked at while the run goes on. */
   onStart?: (view: RunView) => void;
+  /** Called about once a second. */
+  onSample?: (sample: RunSample) => void;
 }
 
 /** A run that is under way. */
-export interface RunView {
-  fleet: Fleet;
-  ledger: WillLedger;
-  observer: Observer;
-  brokerUrl: string;
+export interface RunView extends DashboardRun {
   /** What went wrong so far, in plain sentences. Grows. */
   problems: readonly string[];
 }
 
-/** What a run does when the scenario is over: waits for the Wills that are still to come, and lets the devices leave. */
-const WAITING_PHASE = "waiting for Last Wills";
-const GOODBYE_PHASE = "goodbye";
-
-/** How long the devices may take to say goodbye: so long, and a little for each. */
-const GOODBYE_MS = 5_000;
-const GOODBYE_EACH_MS = 2;
-
-/** So many say goodbye at once. Brokers have queues: mosquitto keeps no more than 1,000 messages for one subscriber. */
-const GOODBYE_COUNT = 250;
-
-/** After the last goodbye, what is still on its way to the observer may take so long. */
-const ARRIVAL_MS_MAX = 5_000;
-
-/** A repeated message or Will follows the first within this, if it comes at all. */
-const SECOND_COPY_MS = 100;
+/** How long a client may take to come back when its broker does. */
+const OBSERVER_RETURN_MS = 15_000;
 
 /**
  * Runs a scenario and tells what came of it. Throws a ConnectionError, RefusedError or ProtocolError if the broker cannot
- * be used at all, a UsageError if the scenario names files that cannot be read or the broker lets nobody observe, and
- * an AbortError if it is interrupted before the first device connects.
+ * be used at all, a UsageError if the scenario names files that cannot be read, the broker lets nobody observe, or the
+ * firmware cannot be run, and an AbortError if it is interrupted before the first device connects.
  */
 export async function runScenario(options: RunOptions): Promise<RunResult> {
   const { scenario, world } = options;
@@ -96,217 +93,263 @@ class Run {
   readonly #options: RunOptions;
   readonly #url: BrokerUrl;
   readonly #broker: EmbeddedBroker | undefined;
+  readonly #plan: ConnectPlan;
   readonly #openTransport: OpenTransport;
+  readonly #startedAtMs: number;
+  readonly #startedAt: string;
+  readonly #generator: GeneratorMeter;
+  readonly #directory: DeviceDirectory;
+  readonly #observer: Observer;
+  readonly #gathering: Gathering;
+  readonly #timeline = new Timeline();
+  readonly #phases: RunResult["phases"] = [];
   readonly #problems: string[] = [];
+  #members: readonly FleetMember[] = [];
+  #sampler: Sampler | undefined;
+  #restartCount = 0;
 
   constructor(options: RunOptions, url: BrokerUrl, broker: EmbeddedBroker | undefined) {
+    const { scenario, world, meter, readFile, threadCount = 1 } = options;
     this.#options = options;
     this.#url = url;
     this.#broker = broker;
-    this.#openTransport = options.openTransport ?? this.#transport();
+    this.#plan = connectPlan(scenario, url, readFile);
+    this.#openTransport = options.openTransport ?? openPlanned(this.#plan, world);
+    this.#startedAtMs = world.nowMs();
+    this.#startedAt = new Date(world.unixMs()).toISOString();
+    this.#generator = new GeneratorMeter(meter);
+    this.#directory = new DeviceDirectory(scenario, threadCount, () => this.#members);
+    this.#observer = this.#makeObserver();
+    this.#gathering = new Gathering({
+      partCount: threadCount,
+      draw: async (target) => {
+        const drawn = this.#directory.draw();
+        return drawn.slice(0, targetCount(target, this.#directory.deviceCount));
+      },
+      restartBroker: (phase) => this.#restartBroker(phase),
+      publish: async (topic, text, qos) => {
+        await this.#observer.client.publish(topic, text, { qos });
+      },
+      phaseBegins: (name, kind) => this.#phaseBegins(name, kind),
+      problem: (sentence) => this.#problems.push(sentence),
+    });
   }
 
   async run(): Promise<RunResult> {
-    const { scenario, world, interrupt, meter, firmware, version } = this.#options;
-    const generator = new GeneratorMeter(meter);
-    const startedAtMs = world.nowMs();
-    const startedAt = new Date(world.unixMs()).toISOString();
-    const brokerUrl = brokerUrlText(this.#url);
-    const core = await loadCore<ThermometerExports>(firmware.bytes);
-    const { stage, audit } = this.#makeStage(core, startedAtMs);
-    const { fleet, ledger, observer } = stage;
+    const { interrupt, scenario, firmwareOf } = this.#options;
+    // Whatever is wrong with the firmware shall be known before anything connects.
+    const { coreOf } = await loadFirmware(scenario, firmwareOf);
+    const [firstGroup] = scenario.groups;
+    if (firstGroup === undefined) throw new RangeError("A scenario has a group of devices");
+    const { sha256, byteLength } = coreOf(firstGroup);
+    const ownThread = this.#hasThreads ? new ThreadMeter() : undefined;
     try {
-      await interruptible(observer.start(), interrupt);
-      const problems = this.#problems;
-      this.#options.onStart?.({ fleet, ledger, observer, brokerUrl, problems });
-      await this.#runPhases(stage, generator);
-      await this.#finish(stage, audit);
-    } finally {
-      await observer.finish(); // first, or it would see the Wills of devices that are cut off
-      fleet.stop();
-      generator.stop();
+      this.#members = this.#makeMembers(coreOf);
+      await Promise.all(this.#members.map((member) => member.begin()));
+      await interruptible(this.#observer.start(), interrupt);
+      this.#sampler = this.#startSampler(ownThread);
+      this.#options.onStart?.(this.#view());
+      await Promise.all(this.#members.map((member) => this.#runMember(member)));
+    } catch (error) {
+      await this.#end((member) => member.abandon());
+      throw error;
     }
-    const durationMs = world.nowMs() - startedAtMs;
-    const cost = generator.result(durationMs, fleet.counts.published, fleet.sensors.length);
-    ledger.close(world.nowMs());
-    await this.#forgetSessions(fleet);
+    await this.#end((member) => member.stop());
+    const firmware = { name: firmwareOf(firstGroup).name, sha256, byteLength };
+    return await this.#result(firmware, ownThread);
+  }
+
+  get #hasThreads(): boolean {
+    const { threadCount = 1, openTransport } = this.#options;
+    return threadCount > 1 && openTransport === undefined;
+  }
+
+  async #end(endMember: (member: FleetMember) => Promise<void>): Promise<void> {
+    this.#sampler?.stop();
+    // First, or it would see the Wills of devices that are cut off.
+    await this.#observer.finish();
+    await Promise.all(this.#members.map(endMember));
+  }
+
+  /** When one part fails, the others shall not wait for it. */
+  async #runMember(member: FleetMember): Promise<void> {
+    try {
+      await member.run();
+    } catch (error) {
+      this.#gathering.fail(error as Error);
+      throw error;
+    }
+  }
+
+  #makeMembers(coreOf: FirmwareSet["coreOf"]): FleetMember[] {
+    const { threadCount = 1 } = this.#options;
+    return Array.from({ length: threadCount }, (_, index) => {
+      const part = { index, count: threadCount };
+      const together = this.#gathering.member(index);
+      return this.#hasThreads
+        ? this.#makeThread(part, together)
+        : this.#makeLocal(part, together, coreOf);
+    });
+  }
+
+  #makeLocal(part: FleetPart, together: Together, coreOf: FirmwareSet["coreOf"]): FleetMember {
+    const { scenario, world, interrupt } = this.#options;
+    const run = new PartRun({
+      scenario,
+      part,
+      coreOf,
+      world,
+      openTransport: this.#openTransport,
+      password: this.#plan.password,
+      startedAtMs: this.#startedAtMs,
+      hasOwnBroker: this.#broker !== undefined,
+      together,
+      interrupt,
+      stateBytes: new Uint8Array(partSize(scenario, part)),
+    });
+    return new LocalMember(run);
+  }
+
+  #makeThread(part: FleetPart, together: Together): FleetMember {
+    const { scenario, interrupt, firmwareOf } = this.#options;
+    const firmwares = new Map<string, Firmware>(
+      scenario.groups.map((group) => [group.name, firmwareOf(group)]),
+    );
+    return new ThreadMember({
+      scenario,
+      part,
+      firmwares,
+      plan: this.#plan,
+      startedAtMs: this.#startedAtMs,
+      hasOwnBroker: this.#broker !== undefined,
+      together,
+      interrupt,
+    });
+  }
+
+  #startSampler(ownThread: ThreadMeter | undefined): Sampler {
+    const { world, onSample = () => {} } = this.#options;
+    const sampler = new Sampler({
+      world,
+      startedAtMs: this.#startedAtMs,
+      members: this.#members,
+      generator: this.#generator,
+      ownThread,
+      now: () => ({
+        phaseName: this.#phases.at(-1)?.name ?? "",
+        phaseIndex: Math.max(0, this.#phases.length - 1),
+        problems: this.#problems,
+      }),
+      listeners: [(sample) => this.#timeline.add(sample), onSample],
+    });
+    sampler.start();
+    return sampler;
+  }
+
+  #view(): RunView {
+    return {
+      brokerUrl: brokerUrlText(this.#url),
+      problems: this.#problems,
+      deviceStates: () => this.#directory.deviceStates(),
+      deviceName: (index) => this.#directory.clientId(index),
+      publish: async (topic, payload, options) => {
+        await this.#observer.client.publish(topic, payload, options);
+      },
+      watch: (topic, onMessage) => this.#observer.watch(topic, onMessage),
+    };
+  }
+
+  #phaseBegins(name: string, kind: string): void {
+    const nowMs = this.#options.world.nowMs() - this.#startedAtMs;
+    const last = this.#phases.at(-1);
+    if (last !== undefined) last.endMs = nowMs;
+    this.#phases.push({ name, kind, startMs: nowMs, endMs: nowMs });
+    this.#options.onPhase?.(name);
+    if (last?.kind !== "connect") return;
+    this.#sampler?.look().then(
+      ({ published }) => this.#generator.fleetConnected(published),
+      () => {}, // the part that cannot be asked ends the run
+    );
+  }
+
+  async #restartBroker({ downtimeMs, keepState }: BrokerRestartPhase): Promise<boolean> {
+    const { world, interrupt } = this.#options;
+    const observer = this.#observer;
+    this.#restartCount++;
+    observer.brokerStops();
+    await this.#broker?.stop({ keepState });
+    await pause(world, downtimeMs, interrupt);
+    await this.#broker?.start();
+    return await until(() => observer.seesAll, world, OBSERVER_RETURN_MS, interrupt);
+  }
+
+  async #result(
+    firmware: { name: string; sha256: string; byteLength: number },
+    ownThread: ThreadMeter | undefined,
+  ): Promise<RunResult> {
+    const { scenario, world, interrupt, version, environment } = this.#options;
+    const durationMs = world.nowMs() - this.#startedAtMs;
+    await this.#sampler?.look();
+    const last = this.#phases.at(-1);
+    if (last !== undefined) last.endMs = durationMs;
+    const parts = await Promise.all(this.#members.map((member) => member.finish()));
+    const unforgottenCount = parts.reduce((sum, part) => sum + part.unforgottenCount, 0);
+    if (unforgottenCount > 0) {
+      this.#problems.push(`Sessions that were left at the broker: ${unforgottenCount}.`);
+    }
+    const tally = mergeTallies(parts.map((part) => part.tally));
+    const loads = parts.map(({ load }) => load);
     return resultOf({
       scenario,
-      stage,
-      audit,
-      core,
-      generator: cost,
+      tally,
+      observer: this.#observer.result(),
+      firmware,
+      generator: this.#generator.result({
+        durationMs,
+        messageCount: tally.messages.published,
+        deviceCount: tally.devices.count,
+        scheduleLag: tally.generator.scheduleLag,
+        threadCount: loads.length,
+        loads: ownThread === undefined ? loads : [...loads, ownThread.stop()],
+      }),
+      environment,
       runId: randomUUID(),
       version,
-      firmwareName: firmware.name,
-      startedAt,
+      startedAt: this.#startedAt,
       durationMs,
       interrupted: interrupt.aborted,
-      brokerUrl,
-      problems: [...this.#problems, ...observer.problems],
+      broker: { url: brokerUrlText(this.#url), embedded: this.#broker !== undefined },
+      brokerRestarts: this.#restartCount,
+      phases: this.#phases,
+      timeline: this.#timeline.points,
+      problems: [...this.#problems, ...this.#observer.problems],
     });
-  }
-
-  #makeStage(
-    core: Awaited<ReturnType<typeof loadCore<ThermometerExports>>>,
-    startedAtMs: number,
-  ): { stage: Stage; audit: TelemetryAudit } {
-    const { scenario, world, interrupt } = this.#options;
-    const { broker, observe, groups } = scenario;
-    const qosOfDevice = groups.flatMap(({ count, publish }) => Array<Qos>(count).fill(publish.qos));
-    const audit = new TelemetryAudit(qosOfDevice);
-    const { graceMs } = observe;
-    const ledger = new WillLedger(qosOfDevice.length, graceMs);
-    const keepAliveMs = broker.keepAliveSeconds * 1000;
-    const openTransport = this.#openTransport;
-    const password = this.#filePassword();
-    const fleet = new Fleet({
-      core,
-      world,
-      openTransport,
-      scenario,
-      password,
-      startedAtMs,
-      audit,
-      ledger,
-    });
-    const observer = new Observer({
-      client: this.#observerOptions(openTransport, fleet.sensors[0]?.identity),
-      world,
-      fleet,
-      ledger,
-      audit,
-      watchesWills: observe.wills,
-      watchesTelemetry: observe.audit,
-      telemetryQos: Math.max(...groups.map(({ publish }) => publish.qos)) as Qos,
-      graceMs,
-    });
-    const stage: Stage = {
-      world,
-      interrupt,
-      fleet,
-      ledger,
-      observer,
-      broker: this.#broker,
-      keepAliveMs,
-      graceMs,
-      commands: new Map(),
-      connectedCount: 0,
-      restartCount: 0,
-      unansweredCount: 0,
-      problem: (sentence) => this.#problems.push(sentence),
-    };
-    return { stage, audit };
-  }
-
-  async #runPhases(stage: Stage, generator: GeneratorMeter): Promise<void> {
-    const { scenario, interrupt, onPhase } = this.#options;
-    for (const phase of scenario.phases) {
-      if (interrupt.aborted) return;
-      onPhase?.(phase.name);
-      await runPhase(phase, stage);
-      if (phase.kind === "connect") generator.fleetConnected(stage.fleet.counts.published);
-    }
-  }
-
-  /** Waits for the Wills that are owed, lets the devices say goodbye, and waits for what is on its way. */
-  async #finish(stage: Stage, audit: TelemetryAudit): Promise<void> {
-    const { world, interrupt, fleet, ledger, graceMs } = stage;
-    const { observe, broker } = this.#options.scenario;
-    const untilMs = observe.wills ? ledger.pendingUntilMs : undefined;
-    if (untilMs !== undefined && !interrupt.aborted) {
-      this.#options.onPhase?.(WAITING_PHASE);
-      const isSettled = () => ledger.pendingWillCount === 0;
-      await until(isSettled, world, untilMs - world.nowMs(), interrupt);
-    }
-
-    this.#options.onPhase?.(GOODBYE_PHASE);
-    // An interrupted run says goodbye all the same; only a second Ctrl-C ends it at once.
-    const uninterrupted = new AbortController().signal;
-    const { responseTimeoutMs } = broker;
-    fleet.settle();
-    await until(() => fleet.connectingCount === 0, world, responseTimeoutMs, uninterrupted);
-    for (const sensor of fleet.sensors) sensor.quiet();
-    await until(() => fleet.outstandingCount === 0, world, responseTimeoutMs, uninterrupted);
-    stage.unansweredCount = fleet.outstandingCount;
-    await this.#sayGoodbyes(stage, uninterrupted);
-    const hasAll = () =>
-      (!observe.wills || ledger.pendingStatusCount === 0) &&
-      (!observe.audit || audit.owedCount === 0);
-    await until(hasAll, world, Math.min(graceMs, ARRIVAL_MS_MAX), uninterrupted);
-    // What comes twice comes at once: a moment for a second copy of the last message.
-    await pause(world, SECOND_COPY_MS, uninterrupted);
-  }
-
-  async #sayGoodbyes(stage: Stage, uninterrupted: AbortSignal): Promise<void> {
-    const { world, ledger, fleet } = stage;
-    const sensors = fleet.sensors.filter(({ isConnected }) => isConnected);
-    const endMs = world.nowMs() + GOODBYE_MS + GOODBYE_EACH_MS * sensors.length;
-    for (let start = 0; start < sensors.length; start += GOODBYE_COUNT) {
-      const some = sensors.slice(start, start + GOODBYE_COUNT);
-      for (const sensor of some) sayGoodbye(sensor, stage);
-      const areGone = () =>
-        some.every(({ isBusy }) => !isBusy) && ledger.pendingStatusCount < GOODBYE_COUNT;
-      await until(areGone, world, endMs - world.nowMs(), uninterrupted);
-    }
-  }
-
-  /** What devices have left at a broker of somebody else would wait there for ever, and for the next run. */
-  async #forgetSessions({ sensors }: Fleet): Promise<void> {
-    if (this.#broker !== undefined) return;
-    const { world, scenario } = this.#options;
-    const { responseTimeoutMs } = scenario.broker;
-    const left = sensors.filter(({ wasConnected, group }) => wasConnected && !group.cleanSession);
-    const openTransport = this.#openTransport;
-    const failedCount = await forgetSessions(left, { openTransport, world, responseTimeoutMs });
-    if (failedCount > 0) {
-      this.#problems.push(`Sessions that were left at the broker: ${failedCount}.`);
-    }
-  }
-
-  #transport(): OpenTransport {
-    const { scenario, world, readFile } = this.#options;
-    const { caFile, certFile, keyFile, insecure, servername, alpn } = scenario.broker.tls;
-    const isSecure = this.#url.scheme === "mqtts" || this.#url.scheme === "wss";
-    if (!isSecure) return openTransport(this.#url, world);
-    const read = (path: string | undefined, what: string) =>
-      path === undefined ? undefined : Buffer.from(readFile(path, what));
-    return openTransport(this.#url, world, {
-      tls: {
-        ca: read(caFile, "CA file"),
-        cert: read(certFile, "certificate file"),
-        key: read(keyFile, "key file"),
-        insecure,
-        serverName: servername,
-        alpn,
-      },
-    });
-  }
-
-  #filePassword(): string | undefined {
-    const { scenario, readFile } = this.#options;
-    const path = scenario.broker.passwordFile;
-    if (path === undefined) return undefined;
-    return new TextDecoder().decode(readFile(path, "password file")).replace(/\r?\n$/u, "");
   }
 
   /**
    * A restart of our own broker shall lose nothing of what the observer has not yet seen: then it needs a session. It logs
    * in as the first device, whom the broker knows.
    */
-  #observerOptions(openTransport: OpenTransport, first: SensorIdentity | undefined) {
+  #makeObserver(): Observer {
     const { scenario, world } = this.#options;
-    const { broker, phases } = scenario;
+    const { broker, phases, observe, groups } = scenario;
     const isRestarted = phases.some(({ kind }) => kind === "broker-restart");
-    return {
-      openTransport,
+    return new Observer({
+      client: {
+        openTransport: this.#openTransport,
+        world,
+        clientId: `wasmqtt-observer-${randomUUID().slice(0, 8)}`,
+        responseTimeoutMs: broker.responseTimeoutMs,
+        cleanSession: this.#broker === undefined || !isRestarted,
+        ...this.#directory.credentials(0, this.#plan.password),
+        reconnect: { baseMs: 100, maxMs: 1000 },
+      },
       world,
-      clientId: `wasmqtt-observer-${randomUUID().slice(0, 8)}`,
-      responseTimeoutMs: broker.responseTimeoutMs,
-      cleanSession: this.#broker === undefined || !isRestarted,
-      username: first?.username,
-      password: first?.password,
-      reconnect: { baseMs: 100, maxMs: 1000 },
-    };
+      witness: this.#directory,
+      profiles: [...new Set(groups.map(({ profile }) => profile))].map(profileOf),
+      watchesWills: observe.wills,
+      watchesTelemetry: observe.audit,
+      telemetryQos: Math.max(...groups.map(({ publish }) => publish.qos)) as Qos,
+    });
   }
 }

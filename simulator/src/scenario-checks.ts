@@ -1,7 +1,9 @@
 /** What is wrong with a scenario although each of its values is right by itself. */
 
 import { formatDuration } from "./duration.ts";
+import { findMetric } from "./metrics.ts";
 import { fillPattern, isPerDevice, patternProblem } from "./pattern.ts";
+import { profileOf } from "./profiles/profile.ts";
 import {
   type BrokerSettings,
   type CommandsPhase,
@@ -10,8 +12,9 @@ import {
   deviceCount,
   type FaultPhase,
   type Phase,
-  type Scenario,
+  type ScenarioContent,
   SILENT_FAULT_KINDS,
+  type Target,
 } from "./scenario.ts";
 
 /** `message` is the rest of a sentence that begins with the key; `path` is the key's in the file. */
@@ -21,13 +24,14 @@ export interface ScenarioProblem {
 }
 
 /** Every contradiction in `scenario`. */
-export function scenarioProblems(scenario: Scenario): ScenarioProblem[] {
+export function scenarioProblems(scenario: ScenarioContent): ScenarioProblem[] {
   return [
     ...brokerProblems(scenario.broker),
     ...scenario.groups.flatMap(groupProblems),
     ...fleetProblems(scenario.groups),
     ...orderProblems(scenario.phases),
     ...scenario.phases.flatMap((phase, index) => phaseProblems(scenario, phase, index)),
+    ...thresholdProblems(scenario),
   ];
 }
 
@@ -90,6 +94,11 @@ function groupProblems(group: DeviceGroup, groupIndex: number): ScenarioProblem[
     report("id", "has one of / + # in it, but it becomes a part of the device's topics");
   } else if (group.count > 1 && !isPerDevice(group.id)) {
     report("id", `is the same for all ${group.count} devices; put %i in it, such as "mote-%05i"`);
+  } else {
+    const problem = profileOf(group.profile).clientIdProblem(longest);
+    if (problem !== undefined) {
+      report("id", `becomes ${JSON.stringify(longest)} in profile ${group.profile}: it ${problem}`);
+    }
   }
   if (group.reconnect.baseMs > group.reconnect.maxMs) {
     report("reconnect.base", `is longer than max (${formatDuration(group.reconnect.maxMs)})`);
@@ -153,12 +162,14 @@ function orderProblems(phases: readonly Phase[]): ScenarioProblem[] {
   return problems;
 }
 
-function phaseProblems(scenario: Scenario, phase: Phase, index: number): ScenarioProblem[] {
+function phaseProblems(scenario: ScenarioContent, phase: Phase, index: number): ScenarioProblem[] {
   const path = ["phases", index];
   switch (phase.kind) {
     case "connect":
     case "steady":
       return [];
+    case "spike":
+      return targetProblems(scenario, phase, [...path, "spike"]);
     case "fault":
       return faultProblems(scenario, phase, [...path, "fault"]);
     case "commands":
@@ -175,7 +186,7 @@ function phaseProblems(scenario: Scenario, phase: Phase, index: number): Scenari
 }
 
 function faultProblems(
-  scenario: Scenario,
+  scenario: ScenarioContent,
   phase: FaultPhase,
   path: (string | number)[],
 ): ScenarioProblem[] {
@@ -197,7 +208,7 @@ function faultProblems(
 }
 
 function commandsProblems(
-  scenario: Scenario,
+  scenario: ScenarioContent,
   phase: CommandsPhase,
   path: (string | number)[],
 ): ScenarioProblem[] {
@@ -221,8 +232,8 @@ function commandsProblems(
 }
 
 function targetProblems(
-  scenario: Scenario,
-  { target }: FaultPhase | CommandsPhase,
+  scenario: ScenarioContent,
+  { target }: { target: Target },
   path: (string | number)[],
 ): ScenarioProblem[] {
   const count = deviceCount(scenario.groups);
@@ -233,4 +244,14 @@ function targetProblems(
       message: `is ${target.count}, but the fleet has only ${count} devices`,
     },
   ];
+}
+
+function thresholdProblems({ thresholds, observe }: ScenarioContent): ScenarioProblem[] {
+  const names = new Set(thresholds.map(({ metric }) => metric));
+  return [...names].flatMap((name) => {
+    const needs = findMetric(name)?.needs;
+    if (needs === undefined || observe[needs]) return [];
+    const message = `cannot be measured with observe.${needs}: false`;
+    return [{ path: ["thresholds", name], message }];
+  });
 }

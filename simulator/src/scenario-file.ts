@@ -8,6 +8,7 @@ import { copyOf, isMapping, type KeyPath, valueAt } from "./plain-data.ts";
 import { NAME_LENGTH_MAX, type Scenario } from "./scenario.ts";
 import { applyOverrides } from "./scenario-overrides.ts";
 import { scenarioSchema } from "./scenario-schema.ts";
+import { scenarioText } from "./scenario-text.ts";
 import { type Place, parseYaml, type YamlSource } from "./yaml-source.ts";
 
 /** Characters of a scenario file; those that ship have about 3,000. */
@@ -41,7 +42,9 @@ export function readScenario(
   }
   const draft = applyOverrides(withFileDefaults(source.data, fileName), overrides);
   const parsed = scenarioSchema.safeParse(draft.document);
-  if (parsed.success && draft.mistakes.length === 0) return parsed.data;
+  if (parsed.success && draft.mistakes.length === 0) {
+    return { ...parsed.data, text: scenarioText(draft.document, parsed.data.broker.url) };
+  }
   const issues = parsed.error?.issues ?? [];
   throw mistakesError(fileName, [
     ...draft.mistakes.map(({ flag, message }) => ({ place: flag, message })),
@@ -79,7 +82,7 @@ function issueMistakes(issue: z.core.$ZodIssue, source: YamlSource, draft: Overr
   if (issue.code === "unrecognized_keys") {
     const messages = issue.message.split("\n");
     return issue.keys.map((key, index) => ({
-      place: source.placeOfKey([...path, key]),
+      place: draft.flagOf([...path, key]) ?? source.placeOfKey([...path, key]),
       message: `${subject} ${messages[index] ?? issue.message}`,
     }));
   }

@@ -19,6 +19,7 @@ export function applyOverrides(document: unknown, overrides: ScenarioOverrides):
     overrideBroker(draft, overrides);
     overrideGroups(draft, overrides);
     overridePhases(draft, overrides);
+    overrideThresholds(draft, overrides);
   }
   return draft;
 }
@@ -32,6 +33,7 @@ function overrideGroups(draft: Draft, overrides: ScenarioOverrides): void {
   for (const index of groups.keys()) {
     const path = ["devices", index];
     draft.set([...path, "id"], "id", overrides.id);
+    draft.set([...path, "profile"], "profile", overrides.profile);
     draft.set([...path, "publish", "interval"], "interval", overrides.interval);
     draft.set([...path, "publish", "jitter"], "jitter", overrides.jitter);
     draft.set([...path, "publish", "qos"], "qos", asNumber(overrides.qos));
@@ -103,6 +105,27 @@ function isSteady(phase: unknown): boolean {
   return (
     isMapping(phase) && Object.keys(phase).every((key) => key === "duration" || key === "name")
   );
+}
+
+/** A metric, with the colons of its braces, and its rule. */
+const THRESHOLD = /^\s*([^:{]+(?:\{[^}]*\})?)\s*:(.*)$/su;
+
+function overrideThresholds(draft: Draft, { thresholds = [] }: ScenarioOverrides): void {
+  for (const text of thresholds) {
+    const [, metric, rule = ""] = THRESHOLD.exec(text) ?? [];
+    if (metric === undefined) {
+      const example = "publish_ack_duration: p(99)<250";
+      draft.fail(
+        "thresholds",
+        `must be METRIC: RULE, such as "${example}", not ${JSON.stringify(text)}`,
+      );
+      continue;
+    }
+    const path = ["thresholds", metric.trim()];
+    const rules = valueAt(draft.document, path);
+    if (rules === undefined) draft.set(path, "thresholds", [rule.trim()]);
+    else if (Array.isArray(rules)) draft.set([...path, rules.length], "thresholds", rule.trim());
+  }
 }
 
 /** The number that a flag's text is, or the text itself for the check to refuse. */

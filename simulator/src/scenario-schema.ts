@@ -1,10 +1,12 @@
 /** The form of a scenario file: its keys, their limits and defaults. */
 
+import { isIP } from "node:net";
 import { z } from "zod";
 import { UsageError } from "../../host/src/errors.ts";
 import { type BrokerUrl, parseBrokerUrl } from "../../host/src/transport/broker-url.ts";
 import { DAY_MS, HOUR_MS } from "./duration.ts";
 import { phase } from "./phase-schema.ts";
+import { PROFILE_NAMES } from "./profiles/profile.ts";
 import { SEED_LIMIT } from "./random.ts";
 import {
   type BrokerSettings,
@@ -13,13 +15,14 @@ import {
   type DeviceGroup,
   GROUP_COUNT_DEFAULT,
   NAME_LENGTH_MAX,
-  type Scenario,
+  type ScenarioContent,
 } from "./scenario.ts";
 import { scenarioProblems } from "./scenario-checks.ts";
 import {
   decimal,
   duration,
   line,
+  oneOf,
   percent,
   prose,
   qos,
@@ -27,6 +30,7 @@ import {
   trueOrFalse,
   wholeNumber,
 } from "./scenario-fields.ts";
+import { thresholds } from "./threshold-schema.ts";
 
 const KEEP_ALIVE_SECONDS_MAX = 65_535;
 
@@ -64,6 +68,14 @@ const broker = strict({
     ),
   password: line(256).optional().describe("%i is the device's number, %c its client id"),
   passwordFile: path().describe("A file with the password, taken as it is"),
+  localAddresses: z
+    .array(
+      line(64).refine((text) => isIP(text) !== 0, {
+        error: "must be an IP address of this machine",
+      }),
+    )
+    .default([])
+    .describe("Addresses of this machine to connect from, in turn: each has some 28,000 ports"),
   tls: strict({
     caFile: path().describe("Certificates to trust (PEM)"),
     certFile: path().describe("The devices' own certificate (PEM)"),
@@ -92,6 +104,9 @@ const group = strict({
   cleanSession: trueOrFalse()
     .default(true)
     .describe("false: the broker keeps subscriptions and messages for a device that is away"),
+  profile: oneOf(PROFILE_NAMES)
+    .default("plain")
+    .describe("Topics, births, Wills and payloads: docs/profiles.md has the messages of each"),
   publish: strict({
     interval: duration(100, DAY_MS).prefault("10s").describe("Time between two readings"),
     jitter: percent()
@@ -99,6 +114,11 @@ const group = strict({
       .describe("A reading is due up to so much of the interval earlier or later"),
     qos: qos().default(1).describe("0: at most once, 1: at least once, 2: exactly once"),
     retain: trueOrFalse().default(false).describe("The broker keeps the last reading"),
+    outbox: wholeNumber(1, 1000)
+      .optional()
+      .describe(
+        "Readings that a sensor keeps while it cannot send them; else those of 5 s, at least 4 and at most 20. Each takes about 100 bytes of every sensor",
+      ),
     deadBand: decimal(0, 1000)
       .default(0)
       .describe("Readings that changed less than this (degrees Celsius) are not sent"),
@@ -152,16 +172,19 @@ const file = strict({
     .prefault(DEFAULT_PHASES)
     .describe("What happens, one after the other; at the end the devices say goodbye"),
   observe: observe.prefault({}),
+  thresholds: thresholds
+    .prefault({})
+    .describe("What the run must achieve besides what MQTT promises: k6's rules, by metric"),
 });
 
-/** Reads a scenario; an issue's path is that of the file. */
+/** Reads a scenario but for its text; an issue's path is that of the file. */
 export const scenarioSchema = file.transform(toScenario).superRefine((scenario, context) => {
   for (const { path: problemPath, message } of scenarioProblems(scenario)) {
     context.addIssue({ code: "custom", path: problemPath, message });
   }
 });
 
-function toScenario(input: z.output<typeof file>): Scenario {
+function toScenario(input: z.output<typeof file>): ScenarioContent {
   return {
     name: input.name,
     description: input.description.trim(),
@@ -174,6 +197,7 @@ function toScenario(input: z.output<typeof file>): Scenario {
       audit: input.observe.audit,
       graceMs: input.observe.grace,
     },
+    thresholds: input.thresholds,
   };
 }
 
@@ -185,6 +209,7 @@ function toBroker(input: z.output<typeof broker>): BrokerSettings {
     username: input.username,
     password: input.password,
     passwordFile: input.passwordFile,
+    localAddresses: input.localAddresses,
     tls: {
       caFile: input.tls?.caFile,
       certFile: input.tls?.certFile,
@@ -207,17 +232,24 @@ function toGroups(inputs: readonly z.output<typeof group>[]): DeviceGroup[] {
   });
 }
 
+/** Readings of five seconds. */
+function outboxCountFor(intervalMs: number): number {
+  return Math.min(20, Math.max(4, Math.ceil(5_000 / intervalMs)));
+}
+
 function toGroup(input: z.output<typeof group>): Omit<DeviceGroup, "name" | "firstNumber"> {
   const { publish, temperature, reconnect } = input;
   return {
     count: input.count,
     id: input.id,
     cleanSession: input.cleanSession,
+    profile: input.profile,
     publish: {
       intervalMs: publish.interval,
       jitter: publish.jitter,
       qos: publish.qos,
       retain: publish.retain,
+      outboxCount: publish.outbox ?? outboxCountFor(publish.interval),
       deadBandMilliCelsius: Math.round(1000 * publish.deadBand),
     },
     temperature: {

@@ -2,9 +2,16 @@
 
 import type { Qos } from "../../host/src/core/session.ts";
 import type { BrokerUrl } from "../../host/src/transport/broker-url.ts";
+import type { ProfileName } from "./profiles/profile.ts";
 import type { TemperatureSettings } from "./temperature.ts";
 
-export interface Scenario {
+export interface Scenario extends ScenarioContent {
+  /** What is run, as YAML: the file with what the command line says instead. Without password and query of a URL. */
+  text: string;
+}
+
+/** A scenario without its text: what the keys of a file say. */
+export interface ScenarioContent {
   name: string;
   description: string;
   /** Everything random follows from it. */
@@ -14,6 +21,7 @@ export interface Scenario {
   /** In order; the first is the only `connect`. After the last the devices say goodbye. */
   phases: Phase[];
   observe: ObserveSettings;
+  thresholds: Threshold[];
 }
 
 export interface BrokerSettings {
@@ -30,6 +38,8 @@ export interface BrokerSettings {
   /** Path of a file whose text, without its last line ending, is the password of each device; it is no pattern. */
   passwordFile: string | undefined;
   tls: TlsSettings;
+  /** Addresses of this machine from which the devices connect, in turn; empty: the system chooses. */
+  localAddresses: string[];
 }
 
 export interface TlsSettings {
@@ -53,6 +63,8 @@ export interface DeviceGroup {
   id: string;
   firstNumber: number;
   cleanSession: boolean;
+  /** Topics, births, Wills and payloads. */
+  profile: ProfileName;
   publish: PublishSettings;
   temperature: TemperatureSettings;
   reconnect: ReconnectSettings;
@@ -64,6 +76,8 @@ export interface PublishSettings {
   jitter: number;
   qos: Qos;
   retain: boolean;
+  /** Readings that wait while they cannot be sent, at most. */
+  outboxCount: number;
   /** A reading nearer than this to the last published one is not published; 0 publishes each. */
   deadBandMilliCelsius: number;
 }
@@ -82,6 +96,18 @@ export interface ObserveSettings {
   audit: boolean;
   /** How much later than the standard says a Will may come and still be in time. */
   graceMs: number;
+}
+
+/** What the run must achieve besides what MQTT promises. */
+export interface Threshold {
+  /** As `metrics.ts` has them. */
+  metric: string;
+  /** In k6's grammar, such as p(99)<250. */
+  rule: string;
+  /** Ends the run as soon as the rule does not hold. */
+  abortOnFail: boolean;
+  /** Before this time of the run it does not end it. */
+  delayAbortEvalMs: number;
 }
 
 /** In all groups together. From one address to one port of a broker there are 64 k connections anyway. */
@@ -134,6 +160,15 @@ export interface SteadyPhase {
   durationMs: number;
 }
 
+/** Some devices measure at another interval for a while, then as before. */
+export interface SpikePhase {
+  kind: "spike";
+  name: string;
+  intervalMs: number;
+  target: Target;
+  durationMs: number;
+}
+
 /**
  * Some devices fail, spread evenly over `spreadMs` from the start of the phase; each comes back after `awayMs`. A device
  * that lost its connection, but neither its power nor its mind, waits for its backoff too.
@@ -171,7 +206,13 @@ export interface BrokerRestartPhase {
   durationMs: number;
 }
 
-export type Phase = ConnectPhase | SteadyPhase | FaultPhase | CommandsPhase | BrokerRestartPhase;
+export type Phase =
+  | ConnectPhase
+  | SteadyPhase
+  | SpikePhase
+  | FaultPhase
+  | CommandsPhase
+  | BrokerRestartPhase;
 
 /** A part of the fleet. */
 export type Target = { share: number } | { count: number };

@@ -1,39 +1,35 @@
-/** One virtual thermometer: a record of the firmware module, a connection, a temperature, and the ways to fail. */
+/** One virtual thermometer: a record of the firmware module, a connection, and the ways to fail. */
 
 import { ConnectionState, Counter, Event, RETAIN_FLAG } from "../../firmware/core/abi.ts";
-import { Driver, type EndReason } from "../../host/src/client/driver.ts";
+import { Driver, type DriverHandlers, type EndReason } from "../../host/src/client/driver.ts";
 import { RECONNECT_POLICY, reconnectDelayMs } from "../../host/src/client/reconnect.ts";
-import type { Core, ThermometerExports } from "../../host/src/core/core.ts";
+import type { ThermometerExports } from "../../host/src/core/core.ts";
 import { type Capacities, CoreError, check, Session } from "../../host/src/core/session.ts";
 import type { OpenTransport, Transport } from "../../host/src/transport/transport.ts";
-import type { Timer, World } from "../../host/src/world.ts";
+import type { World } from "../../host/src/world.ts";
+import type { DeviceStates } from "./device-states.ts";
+import { DeviceState } from "./device-states.ts";
+import type { PublishTimes } from "./publish-times.ts";
 import { RandomStream } from "./random.ts";
-import type { DeviceGroup } from "./scenario.ts";
-import { deviceTemperature, type Temperature } from "./temperature.ts";
+import type { Credentials, SensorKind } from "./sensor-kind.ts";
+import type { Temperatures } from "./temperature.ts";
+import type { TimerWheel } from "./timer-wheel.ts";
 
-/** What all sensors of a fleet have in common. */
+/** What all sensors of a fleet have in common; arrays have a place for each, by its `index`. */
 export interface SensorSurroundings {
-  core: Core<ThermometerExports>;
   world: World;
   openTransport: OpenTransport;
-  keepAliveSeconds: number;
-  responseTimeoutMs: number;
   seed: number;
   /** True while nobody shall connect again by itself: see `Fleet.hold` and `Fleet.settle`. */
   isHeld: boolean;
   /** When the run began, on the world's clock: temperatures count from here. */
   startedAtMs: number;
+  states: DeviceStates;
+  temperatures: Temperatures;
+  times: PublishTimes;
+  /** ALARM_COUNT for each sensor; `Sensor.ring` is called with the number within. */
+  alarms: TimerWheel;
   log: SensorLog;
-}
-
-/** What makes one sensor this one. */
-export interface SensorIdentity {
-  /** 0-based in the fleet. */
-  index: number;
-  clientId: string;
-  username: string | undefined;
-  password: string | undefined;
-  group: DeviceGroup;
 }
 
 /** What a sensor tells of itself. Times are those of the world's clock, in milliseconds. */
@@ -44,13 +40,15 @@ export interface SensorLog {
   failed(sensor: Sensor, reason: EndReason): void;
   /** The connection ended although nobody here wanted it to, or before the broker took a goodbye. */
   lost(sensor: Sensor, reason: EndReason): void;
+  /** The broker has not closed the connection that has sent it garbage: the device does now. */
+  ignored(sensor: Sensor): void;
   /** A reading was taken, so much later than it was due. */
   measured(sensor: Sensor, lagMs: number): void;
-  published(sensor: Sensor, seq: number, atMs: number): void;
+  published(sensor: Sensor, seq: number): void;
   /** `count` messages of telemetry have a connection to go by, for the first time. */
   sent(sensor: Sensor, count: number): void;
-  /** `dueAtMs` is when the reading should have been taken, `publishedAtMs` when it was published. */
-  acknowledged(sensor: Sensor, seq: number, dueAtMs: number, publishedAtMs: number): void;
+  /** `place` is where `SensorSurroundings.times` has the message. */
+  acknowledged(sensor: Sensor, place: number, nowMs: number): void;
   /** The broker has taken over what the device says of itself: that it is there, or that it goes. */
   statusAcknowledged(sensor: Sensor, status: "birth" | "goodbye"): void;
   /** The outbox had no room for a reading. */
@@ -58,42 +56,12 @@ export interface SensorLog {
   command(sensor: Sensor): void;
 }
 
-/** Room for what a sensor receives (commands), and for about 20 readings that wait. A fleet of 10,000 has to fit. */
-const BUFFERS = { receive: 512, transmit: 2048, incomingCount: 16 };
+/** The alarms of one sensor, by their number within. */
+const Alarm = { Driver: 0, Reading: 1, Connect: 2 } as const;
+export const ALARM_COUNT = 3;
 
-/** The Will beside two client ids: "motes/", "/status", "offline", and two bytes of length for each of five fields. */
-const IDENTITY_LENGTH = 30;
-
-/** Telemetry whose packet is under way. */
-interface Outstanding {
-  seq: number;
-  dueAtMs: number;
-  publishedAtMs: number;
-}
-
-/**
- *   off, waiting ──comeBackIn──> connecting ──CONNACK──> connected ──fault──> leaving, condemned ──ended──> waiting
- *                                    │                     │   └──goodbye──> parting ──acknowledged──> parted ──ended──> off
- *                                    └──────ended──────────┴──> waiting
- */
-type State =
-  /** No connection, and the clock stands: not yet started, without power, hung, or asleep after a goodbye. */
-  | "off"
-  /** No connection; readings wait in the outbox. */
-  | "waiting"
-  | "connecting"
-  | "connected"
-  /** This side is about to end the connection, for a fault. */
-  | "leaving"
-  /** It has sent garbage: the broker is about to end the connection. */
-  | "condemned"
-  /** The goodbye is under way. */
-  | "parting"
-  /** The broker has taken the goodbye; DISCONNECT follows it. */
-  | "parted";
-
-/** A packet of a type that does not exist (2.2.1), so that the broker must close [MQTT-4.8.0-1]. */
-const GARBAGE = Uint8Array.of(0xf0, 0x00);
+/** A PUBLISH at QoS 3, for which the broker must close [MQTT-3.3.1-4]. Of all malformed packets this is the one that brokers notice. */
+const GARBAGE = Uint8Array.of(0x36, 0x05, 0x00, 0x01, 0x61, 0x00, 0x01);
 
 /** A device that lost its memory does not start with the identifier it may have under way at the broker. */
 const PACKET_ID_MAX = 65_535;
@@ -101,23 +69,27 @@ const PACKET_ID_MAX = 65_535;
 /** A device that is to come back while its goodbye is still under way looks again after this. */
 const PARTING_MS = 10;
 
-export class Sensor {
+/**
+ *   Off, Waiting ──comeBackIn──> Connecting ──CONNACK──> Connected ──fault──> Leaving, Condemned ──ended──> Waiting
+ *                                    │                     │   └──goodbye──> Parting ──acknowledged──> Parted ──ended──> Off
+ *                                    └──────ended──────────┴──> Waiting
+ */
+export class Sensor implements DriverHandlers {
+  /** In the arrays of its fleet. */
   readonly index: number;
   readonly clientId: string;
-  readonly group: DeviceGroup;
-  readonly identity: SensorIdentity;
+  readonly kind: SensorKind;
+  /** Stands for `%i` in patterns. */
+  readonly number: number;
   readonly #surroundings: SensorSurroundings;
-  readonly #capacities: Capacities;
   readonly #session: Session<ThermometerExports>;
   readonly #driver: Driver<ThermometerExports>;
-  readonly #temperature: Temperature;
-  readonly #schedule: RandomStream;
+  /** Undefined without jitter. */
+  readonly #schedule: RandomStream | undefined;
   readonly #backoff: RandomStream;
-  readonly #outstanding = new Map<number, Outstanding>();
-  readonly #lostCounters = new Map<Counter, number>();
-  /** Readings that wait for their jitter. */
-  readonly #readings = new Set<Timer>();
-  #state: State = "off";
+  #lostCounters: Map<Counter, number> | undefined;
+  /** When the readings are due that wait for their jitter, in order. */
+  #readings: number[] | undefined;
   #wasConnected = false;
   #hasLostMemory = false;
   #isQuiet = false;
@@ -125,35 +97,40 @@ export class Sensor {
   /** Infinity until the connection stands. */
   #connectedAtMs = Number.POSITIVE_INFINITY;
   #attempt = 0;
-  #retryTimer: Timer | undefined;
-  #dueAtMs: number | undefined;
+  /** When the next reading should be taken; NaN before the first. */
+  #dueAtMs = Number.NaN;
   #unsentCount = 0;
 
-  constructor(surroundings: SensorSurroundings, identity: SensorIdentity) {
-    const { core, world, seed } = surroundings;
-    this.index = identity.index;
-    this.clientId = identity.clientId;
-    this.group = identity.group;
-    this.identity = identity;
+  /** `seedIndex` is its index in the whole fleet, which may be divided among threads. */
+  constructor(
+    surroundings: SensorSurroundings,
+    kind: SensorKind,
+    place: { index: number; seedIndex: number; number: number },
+  ) {
+    const { seed, world } = surroundings;
+    this.index = place.index;
+    this.number = place.number;
+    this.kind = kind;
+    this.clientId = kind.clientId(place.number);
     this.#surroundings = surroundings;
-    this.#temperature = deviceTemperature(identity.group.temperature, seed, identity.index);
-    this.#schedule = new RandomStream(seed, identity.index, "schedule");
-    this.#backoff = new RandomStream(seed, identity.index, "reconnect");
-    this.#capacities = capacitiesFor(identity);
-    this.#session = new Session(core, this.#capacities);
-    this.#driver = new Driver(this.#session, world, {
-      event: (event) => this.#onEvent(event),
-      ended: (reason) => this.#onEnded(reason),
-    });
+    const hasJitter = kind.group.publish.jitter > 0;
+    this.#schedule = hasJitter ? new RandomStream(seed, place.seedIndex, "schedule") : undefined;
+    this.#backoff = new RandomStream(seed, place.seedIndex, "reconnect");
+    this.#session = new Session(kind.core, this.#capacities());
+    this.#driver = new Driver(this.#session, world, this);
     this.#boot(1);
   }
 
+  get group(): SensorKind["group"] {
+    return this.kind.group;
+  }
+
   get isConnected(): boolean {
-    return this.#state === "connected";
+    return this.#state === DeviceState.Connected;
   }
 
   get isConnecting(): boolean {
-    return this.#state === "connecting";
+    return this.#state === DeviceState.Connecting;
   }
 
   /** True if it has a connection, or is making or ending one. */
@@ -163,12 +140,15 @@ export class Sensor {
 
   /** True if it is gone until somebody calls `comeBackIn`. */
   get isOff(): boolean {
-    return this.#state === "off";
+    return this.#state === DeviceState.Off;
   }
 
   /** True if it lost its connection while the fleet was held, and will not make another by itself. */
   get isStranded(): boolean {
-    return this.#state === "waiting" && this.#retryTimer === undefined;
+    return (
+      this.#state === DeviceState.Waiting &&
+      !this.#surroundings.alarms.isSet(this.#alarm(Alarm.Connect))
+    );
   }
 
   /** True from the first CONNACK on. */
@@ -178,7 +158,12 @@ export class Sensor {
 
   /** Telemetry at QoS 1 and 2 without an acknowledgement. */
   get outstandingCount(): number {
-    return this.#outstanding.size;
+    return this.#surroundings.times.waitingCount(this.index);
+  }
+
+  /** What it logs in with. */
+  get credentials(): Credentials {
+    return this.kind.credentials(this.number, this.clientId);
   }
 
   /** When bytes last went to the broker. */
@@ -188,13 +173,13 @@ export class Sensor {
 
   /** What the record has counted since the start, losses of power included. */
   counter(which: Counter): number {
-    return (this.#lostCounters.get(which) ?? 0) + this.#session.counter(which);
+    return (this.#lostCounters?.get(which) ?? 0) + this.#session.counter(which);
   }
 
   /** Connects after `delayMs`, as often as it takes. A connection that still stands is torn down first. */
   comeBackIn(delayMs: number): void {
-    this.#retryTimer?.clear();
-    this.#retryTimer = this.#surroundings.world.setTimer(delayMs, () => this.#open());
+    const { alarms, world } = this.#surroundings;
+    alarms.set(this.#alarm(Alarm.Connect), world.nowMs() + delayMs);
   }
 
   /** Connects after `delayMs` and a random time that grows with each attempt, as a device that lost its connection. */
@@ -211,25 +196,24 @@ export class Sensor {
 
   /** Does not connect by itself any more. */
   stay(): void {
-    this.#retryTimer?.clear();
-    this.#retryTimer = undefined;
+    this.#surroundings.alarms.clear(this.#alarm(Alarm.Connect));
   }
 
   /** `tcp-close`: FIN without DISCONNECT. */
   closeConnection(): void {
-    this.#state = "leaving";
+    this.#state = DeviceState.Leaving;
     this.#driver.abort("close");
   }
 
   /** `tcp-reset`: RST. */
   resetConnection(): void {
-    this.#state = "leaving";
+    this.#state = DeviceState.Leaving;
     this.#driver.abort("reset");
   }
 
   /** `protocol-error`: the broker must close. */
   sendGarbage(): void {
-    this.#state = "condemned";
+    this.#state = DeviceState.Condemned;
     this.#driver.transport?.write(GARBAGE);
   }
 
@@ -244,7 +228,7 @@ export class Sensor {
   powerOff(): Transport | undefined {
     const ghost = this.hang();
     this.#hasLostMemory = true;
-    this.#outstanding.clear();
+    this.#surroundings.times.forget(this.index);
     this.#unsentCount = 0;
     return ghost;
   }
@@ -265,7 +249,7 @@ export class Sensor {
       if (error instanceof CoreError) return false;
       throw error;
     }
-    this.#state = "parting";
+    this.#state = DeviceState.Parting;
     this.#cancelReadings();
     return true;
   }
@@ -283,73 +267,133 @@ export class Sensor {
     this.#turnOff();
   }
 
+  /** Takes readings at another interval from now on. */
+  measureEvery(intervalMs: number): void {
+    this.#configure(intervalMs);
+    this.#driver.reschedule();
+  }
+
+  /** One of its alarms rings. */
+  ring(alarm: number): void {
+    if (alarm === Alarm.Driver) this.#driver.wake();
+    else if (alarm === Alarm.Reading) this.#readWaiting();
+    else this.#open();
+  }
+
+  /** For the driver. */
+  wakeAt(atMs: number): void {
+    this.#surroundings.alarms.set(this.#alarm(Alarm.Driver), atMs);
+  }
+
+  /** For the driver. */
+  event(event: Event): void {
+    if (event === Event.ReadingDue) this.#planReading();
+    else if (event === Event.Published) this.#onAcknowledged(this.#session.packetId);
+    else if (event === Event.Connected) this.#onConnected();
+    else if (event === Event.Dropped) {
+      this.#surroundings.times.take(this.index, this.#session.packetId);
+    } else if (event === Event.CommandDone || event === Event.CommandUnknown) {
+      this.#surroundings.log.command(this);
+    }
+  }
+
+  /** For the driver. */
+  ended(reason: EndReason): void {
+    const { log, isHeld } = this.#surroundings;
+    const state = this.#state;
+    this.#state = DeviceState.Waiting;
+    if (state === DeviceState.Parting || state === DeviceState.Parted) this.#turnOff();
+    if (state === DeviceState.Parting || state === DeviceState.Connected) log.lost(this, reason);
+    else if (state === DeviceState.Connecting) log.failed(this, reason);
+    if (isHeld) return;
+    if (state === DeviceState.Connected) this.reconnectIn(this.group.reconnect.afterMs);
+    else if (state === DeviceState.Connecting) this.reconnectIn(0);
+  }
+
+  get #state(): DeviceState {
+    return this.#surroundings.states.get(this.index);
+  }
+
+  set #state(state: DeviceState) {
+    this.#surroundings.states.set(this.index, state);
+  }
+
+  #alarm(alarm: number): number {
+    return this.index * ALARM_COUNT + alarm;
+  }
+
   #open(): void {
-    if (this.#state === "parting" || this.#state === "parted") {
+    if (this.#state === DeviceState.Parting || this.#state === DeviceState.Parted) {
       this.comeBackIn(PARTING_MS); // a reset now would cause the Will that a goodbye prevents
       return;
     }
-    this.#retryTimer = undefined;
+    const { log, openTransport, world } = this.#surroundings;
+    this.stay();
+    if (this.#state === DeviceState.Condemned) log.ignored(this);
     if (this.#driver.isOpen) this.#driver.detach()?.reset();
-    if (this.#hasLostMemory) this.#boot(this.#surroundings.core.exports.sequence(this.#session.at));
-    this.#state = "connecting";
+    if (this.#hasLostMemory) this.#boot(this.kind.core.exports.sequence(this.#session.at));
+    this.#state = DeviceState.Connecting;
     this.#connectedAtMs = Number.POSITIVE_INFINITY;
-    this.#openedAtMs = this.#surroundings.world.nowMs();
-    this.#surroundings.log.connecting(this);
-    const { keepAliveSeconds, responseTimeoutMs, openTransport } = this.#surroundings;
-    const { cleanSession } = this.group;
-    this.#driver.open(openTransport, { cleanSession, keepAliveSeconds, responseTimeoutMs });
+    this.#openedAtMs = world.nowMs();
+    log.connecting(this);
+    this.#driver.open(openTransport, this.kind.connectOptions);
   }
 
   /** Sets the record up, as a device does that gets power. `seq` is what a board keeps in its flash. */
   #boot(seq: number): void {
-    const { core, world } = this.#surroundings;
+    const { world } = this.#surroundings;
+    const { exports } = this.kind.core;
     const { at } = this.#session;
-    if (this.#hasLostMemory) this.#saveCounters();
-    this.#session.reset(this.#capacities);
+    if (this.#hasLostMemory) {
+      this.#saveCounters();
+      this.#session.reset(this.#capacities());
+    }
+    this.kind.setProfile(at);
     this.#session.setClientId(this.clientId);
-    this.#session.setCredentials(this.identity.username, this.identity.password);
+    const { username, password } = this.credentials;
+    if (username !== undefined) this.#session.setCredentials(username, password);
     this.#session.setNextPacketId(1 + Math.floor(this.#backoff.uniform() * PACKET_ID_MAX));
-    const { intervalMs, deadBandMilliCelsius, qos, retain } = this.group.publish;
-    const flags = qos | (retain ? RETAIN_FLAG : 0);
-    check("configure", core.exports.configure(at, intervalMs, deadBandMilliCelsius, flags));
-    check("setSequence", core.exports.setSequence(at, seq));
+    this.#configure(this.group.publish.intervalMs);
+    check("setSequence", exports.setSequence(at, seq));
     const unixMs = world.unixMs();
-    const nowMs = world.nowMs();
-    check("setClock", core.exports.setClock(at, unixMs / 1000, unixMs % 1000, nowMs));
+    check("setClock", exports.setClock(at, unixMs / 1000, unixMs % 1000, world.nowMs()));
     this.#hasLostMemory = false;
-    this.#dueAtMs = undefined;
+    this.#dueAtMs = Number.NaN;
+  }
+
+  #configure(intervalMs: number): void {
+    const { deadBandMilliCelsius, qos, retain } = this.group.publish;
+    const flags = qos | (retain ? RETAIN_FLAG : 0);
+    const { configure } = this.kind.core.exports;
+    check("configure", configure(this.#session.at, intervalMs, deadBandMilliCelsius, flags));
+  }
+
+  #capacities(): Capacities {
+    return this.kind.capacities(this.clientId, this.credentials);
   }
 
   #saveCounters(): void {
+    this.#lostCounters ??= new Map();
     for (const which of [Counter.Refused, Counter.Discarded, Counter.Requeued]) {
       this.#lostCounters.set(which, this.counter(which));
     }
   }
 
   #turnOff(): void {
-    this.#state = "off";
+    this.#state = DeviceState.Off;
     this.#cancelReadings();
     this.#driver.stop();
   }
 
   #cancelReadings(): void {
-    for (const timer of this.#readings) timer.clear();
-    this.#readings.clear();
-  }
-
-  #onEvent(event: Event): void {
-    if (event === Event.ReadingDue) this.#planReading();
-    else if (event === Event.Published) this.#onAcknowledged(this.#session.packetId);
-    else if (event === Event.Connected) this.#onConnected();
-    else if (event === Event.Dropped) this.#outstanding.delete(this.#session.packetId);
-    else if (event === Event.CommandDone || event === Event.CommandUnknown) {
-      this.#surroundings.log.command(this);
-    }
+    if (this.#readings === undefined) return;
+    this.#readings = undefined;
+    this.#surroundings.alarms.clear(this.#alarm(Alarm.Reading));
   }
 
   #onConnected(): void {
     const { log, world } = this.#surroundings;
-    this.#state = "connected";
+    this.#state = DeviceState.Connected;
     this.#connectedAtMs = world.nowMs();
     log.connected(this, this.#connectedAtMs - this.#openedAtMs);
     this.#wasConnected = true;
@@ -357,78 +401,71 @@ export class Sensor {
     this.#unsentCount = 0;
   }
 
-  #onEnded(reason: EndReason): void {
-    const { log, isHeld } = this.#surroundings;
-    const state = this.#state;
-    this.#state = "waiting";
-    if (state === "parting" || state === "parted") this.#turnOff();
-    if (state === "parting" || state === "connected") log.lost(this, reason);
-    else if (state === "connecting") log.failed(this, reason);
-    if (isHeld) return;
-    if (state === "connected") this.reconnectIn(this.group.reconnect.afterMs);
-    else if (state === "connecting") this.reconnectIn(0);
-  }
-
   /** The firmware wants a reading. Jitter lets it wait, so that a fleet does not march in step. */
   #planReading(): void {
     if (this.#isQuiet) return;
-    const { core, world } = this.#surroundings;
-    const nowMs = world.nowMs();
-    const intervalMs = core.exports.intervalMs(this.#session.at);
-    const dueAtMs = this.#dueAtMs ?? nowMs;
+    const nowMs = this.#surroundings.world.nowMs();
+    const intervalMs = this.kind.core.exports.intervalMs(this.#session.at);
+    const dueAtMs = this.#dueAtMs;
     const isOnSchedule = nowMs >= dueAtMs - 1 && nowMs < dueAtMs + intervalMs;
     const scheduledAtMs = isOnSchedule ? dueAtMs : nowMs;
     this.#dueAtMs = scheduledAtMs + intervalMs;
-
-    const jitterMs = 2 * this.group.publish.jitter * intervalMs * this.#schedule.uniform();
-    if (jitterMs === 0) {
-      this.#read(scheduledAtMs);
+    if (this.#schedule === undefined) {
+      this.#read(scheduledAtMs, nowMs);
       return;
     }
-    const timer = world.setTimer(Math.max(0, scheduledAtMs + jitterMs - nowMs), () => {
-      this.#readings.delete(timer);
-      this.#read(scheduledAtMs + jitterMs);
-    });
-    this.#readings.add(timer);
+    const jitterMs = 2 * this.group.publish.jitter * intervalMs * this.#schedule.uniform();
+    this.#readings ??= [];
+    this.#readings.push(scheduledAtMs + jitterMs);
+    this.#readings.sort((one, other) => one - other);
+    this.#awaitReading();
   }
 
-  #read(dueAtMs: number): void {
-    const { core, world, log, startedAtMs } = this.#surroundings;
+  #awaitReading(): void {
+    const [atMs = Number.POSITIVE_INFINITY] = this.#readings ?? [];
+    this.#surroundings.alarms.set(this.#alarm(Alarm.Reading), atMs);
+  }
+
+  #readWaiting(): void {
+    const dueAtMs = this.#readings?.shift();
+    if (dueAtMs === undefined) return;
+    this.#awaitReading();
+    this.#read(dueAtMs, this.#surroundings.world.nowMs());
+  }
+
+  #read(dueAtMs: number, nowMs: number): void {
+    const { log, startedAtMs, temperatures, times } = this.#surroundings;
+    const { exports } = this.kind.core;
     const { at } = this.#session;
-    const nowMs = world.nowMs();
     log.measured(this, Math.max(0, nowMs - dueAtMs));
-    const packetId = core.exports.reading(at, this.#temperature(nowMs - startedAtMs), nowMs);
+    const { temperature } = this.group;
+    const milliCelsius = temperatures.milliCelsius(temperature, this.index, nowMs - startedAtMs);
+    const packetId = exports.reading(at, milliCelsius, nowMs);
     if (packetId < 0) {
       log.refused(this);
       return;
     }
-    if (core.exports.readingPublished(at) === 0) return;
-    const seq = (core.exports.sequence(at) >>> 0) - 1;
-    if (packetId > 0) this.#outstanding.set(packetId, { seq, dueAtMs, publishedAtMs: nowMs });
-    log.published(this, seq, nowMs);
-    if (this.#state === "connected" || this.#state === "condemned") {
+    if (exports.readingPublished(at) === 0) return;
+    const seq = (exports.sequence(at) >>> 0) - 1;
+    times.put(this.index, seq, packetId, { dueAtMs, publishedAtMs: nowMs });
+    log.published(this, seq);
+    const state = this.#state;
+    if (state === DeviceState.Connected || state === DeviceState.Condemned) {
       log.sent(this, 1);
       this.#driver.flush();
     } else this.#unsentCount++;
   }
 
   #onAcknowledged(packetId: number): void {
-    const { log } = this.#surroundings;
-    const outstanding = this.#outstanding.get(packetId);
-    if (outstanding !== undefined) {
-      this.#outstanding.delete(packetId);
-      const { seq, dueAtMs, publishedAtMs } = outstanding;
-      log.acknowledged(this, seq, dueAtMs, publishedAtMs);
+    const { log, times, world } = this.#surroundings;
+    const place = times.take(this.index, packetId);
+    if (place !== undefined) {
+      log.acknowledged(this, place, world.nowMs());
     } else if (this.#session.state === ConnectionState.Disconnecting) {
-      this.#state = "parted"; // the firmware has queued DISCONNECT behind its goodbye
+      this.#state = DeviceState.Parted; // the firmware has queued DISCONNECT behind its goodbye
       log.statusAcknowledged(this, "goodbye");
-    } else log.statusAcknowledged(this, "birth");
+    } else if ((this.kind.birthPacketId(this.#session.at) ?? packetId) === packetId) {
+      log.statusAcknowledged(this, "birth");
+    }
   }
-}
-
-/** As much room for client id, Will and credentials as they need. */
-function capacitiesFor({ clientId, username = "", password = "" }: SensorIdentity): Capacities {
-  const length =
-    2 * Buffer.byteLength(clientId) + Buffer.byteLength(username) + Buffer.byteLength(password);
-  return { ...BUFFERS, identity: IDENTITY_LENGTH + length };
 }

@@ -10,6 +10,15 @@ export class SequenceSet {
   readonly #ranges: Range[] = [];
   #size = 0;
 
+  /** The numbers from `first` up to and without `end`. */
+  static ofRange(first: number, end: number): SequenceSet {
+    const set = new SequenceSet();
+    if (first >= end) return set;
+    set.#ranges.push({ first, last: end - 1 });
+    set.#size = end - first;
+    return set;
+  }
+
   get size(): number {
     return this.#size;
   }

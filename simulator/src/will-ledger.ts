@@ -23,7 +23,7 @@ export interface FaultAccount {
 
 /** An `offline` that is to come. */
 type Entry =
-  | ({ kind: "will"; latestMs: number } & ExpectedWill)
+  | ({ kind: "will"; latestMs: number; isPast: boolean } & ExpectedWill)
   /** The device says it itself; DISCONNECT suppresses the Will [MQTT-3.14.4-3]. */
   | { kind: "goodbye"; fault: FaultKind | undefined; state: GoodbyeState; isPast: boolean }
   /** Nobody can say whether it comes: the connection was lost, or a Will was excused. */
@@ -46,6 +46,7 @@ const LATE_NEWS_MS = 1_000;
 export class WillLedger {
   readonly #devices: DeviceEntries[];
   readonly #graceMs: number;
+  readonly #spanDelivery: LatencyHistogram;
   readonly #faults = new Map<FaultKind, FaultAccount>();
   /** Of Wills that no fault explains. */
   #unexplained = 0;
@@ -54,10 +55,14 @@ export class WillLedger {
   #online = 0;
   #offline = 0;
 
-  /** `graceMs`: so much later than it could a Will may come and still be in time. */
-  constructor(deviceCount: number, graceMs: number) {
+  /**
+   * `graceMs`: so much later than it could a Will may come and still be in time. `spanDelivery` is told of each delivery,
+   * too, whatever the fault.
+   */
+  constructor(deviceCount: number, graceMs: number, spanDelivery = new LatencyHistogram()) {
     this.#devices = Array.from({ length: deviceCount }, () => new DeviceEntries());
     this.#graceMs = graceMs;
+    this.#spanDelivery = spanDelivery;
   }
 
   /** A fault was injected that the broker must answer with a Will. */
@@ -65,7 +70,7 @@ export class WillLedger {
     this.#account(will.fault).injected++;
     const entries = this.#device(device);
     const latestMs = will.earliestMs + this.#graceMs;
-    const entry: Entry = { kind: "will", latestMs, ...will };
+    const entry: Entry = { kind: "will", latestMs, isPast: false, ...will };
     // The broker ended the connection just before, and the device did not know yet: this is that Will.
     if (this.#explainSurplus(entries, will.atMs)) this.#settle(entry, will.earliestMs);
     else entries.open.push(entry);
@@ -99,6 +104,20 @@ export class WillLedger {
     const entries = this.#device(device);
     entries.loseConnection(atMs);
     if (!this.#explainSurplus(entries, atMs)) entries.open.push({ kind: "tolerated", untilMs });
+  }
+
+  /**
+   * The broker has not noticed the last fault at all, and the device now ends the connection itself: that Will is missing,
+   * and the one that may come for this end until `untilMs` is not it.
+   */
+  faultIgnored(device: number, untilMs: number): void {
+    const entries = this.#device(device);
+    const entry = entries.open.findLast(({ kind }) => kind === "will");
+    if (entry?.kind !== "will") return;
+    const { wills } = this.#account(entry.fault);
+    wills.expected++;
+    wills.missing++;
+    entries.open[entries.open.indexOf(entry)] = { kind: "tolerated", untilMs };
   }
 
   /**
@@ -225,7 +244,9 @@ export class WillLedger {
     wills.delivered++;
     if (atMs < entry.earliestMs - EARLY_TOLERANCE_MS) wills.early++;
     if (atMs > entry.latestMs) wills.late++;
-    delivery.record(Math.max(0, atMs - entry.atMs));
+    const latencyMs = Math.max(0, atMs - entry.atMs);
+    delivery.record(latencyMs);
+    this.#spanDelivery.record(latencyMs);
   }
 
   /** One `offline` more than the device owes. */
@@ -286,12 +307,16 @@ class DeviceEntries {
     return this.open.reduce((count, entry) => count + (isOwed(entry) ? 1 : 0), 0);
   }
 
-  /** The entry that an `offline` at `atMs` belongs to: what is due first, then what nobody expects for sure. */
+  /**
+   * The entry that an `offline` at `atMs` belongs to: what is due first, of this connection before those of earlier ones, then
+   * what nobody expects for sure.
+   */
   take(atMs: number): Entry | undefined {
     const isDue = (entry: Entry) =>
       entry.kind === "goodbye" || (entry.kind === "will" && isInTime(entry, atMs));
     const isTolerated = (entry: Entry) => entry.kind === "tolerated" && atMs <= entry.untilMs;
     const entry =
+      this.open.find((candidate) => isDue(candidate) && !isPastWill(candidate)) ??
       this.open.find(isDue) ??
       this.open.find(isTolerated) ??
       this.open.find(({ kind }) => kind === "will");
@@ -305,6 +330,7 @@ class DeviceEntries {
     this.surplusAtMs = undefined;
     if (this.owedBirths > 0) this.owedBirths--;
     else this.birthsAhead++;
+    for (const entry of this.open) if (entry.kind === "will") entry.isPast = true;
     const owedBefore = this.owedGoodbyes;
     this.open = this.open.filter((entry) => entry.kind !== "goodbye" || !entry.isPast);
     return owedBefore - this.owedGoodbyes;
@@ -331,6 +357,11 @@ class DeviceEntries {
     });
     return faults;
   }
+}
+
+/** The device has been seen online since. */
+function isPastWill(entry: Entry): boolean {
+  return entry.kind === "will" && entry.isPast;
 }
 
 function isInTime(

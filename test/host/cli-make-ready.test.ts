@@ -32,7 +32,10 @@ const make = (path) => {
   fs.writeFileSync(path, "");
 };
 if (command === "ci") make("node_modules/.package-lock.json");
-else ["dist/core.wasm", "dist/thermometer.wasm", "dist/simulator/src/cli/main.js"].forEach(make);
+else {
+  ["core.wasm", "thermometer.wasm", "reporter.wasm"].forEach((name) => make("dist/" + name));
+  make("dist/simulator/src/cli/main.js");
+}
 `;
 
 let folder: string;

@@ -94,3 +94,19 @@ test.each(["", "abc", "no histogram", "SElTVA==", "HISTFAAAADB4nJNpmSzMwMD8loGBg
     expect(() => LatencyHistogram.decode(text)).toThrow(/no compressed HdrHistogram/);
   },
 );
+
+test("the curve goes from all to the one longest, and agrees with the percentiles", () => {
+  const histogram = histogramOf(Array.from({ length: 1000 }, (_, index) => index + 1));
+  const curve = histogram.curve();
+  expect(curve[0]?.oneIn).toBe(1);
+  expect(curve.at(-1)).toEqual({ oneIn: 1000, valueMs: histogram.summary()?.maxMs });
+  const { valueMs } = curve.find(({ oneIn }) => oneIn === 32) ?? {};
+  expect(valueMs).toBe(histogram.percentileMs(100 - 100 / 32));
+  for (const [index, point] of curve.entries()) {
+    const before = curve[index - 1] ?? { oneIn: 0, valueMs: 0 };
+    expect(point.oneIn).toBeGreaterThan(before.oneIn);
+    expect(point.valueMs).toBeGreaterThanOrEqual(before.valueMs);
+  }
+  expect(new LatencyHistogram().curve()).toEqual([]);
+  expect(histogramOf([5]).curve()).toHaveLength(1);
+});

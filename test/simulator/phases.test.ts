@@ -33,13 +33,19 @@ function during(phase: string, afterMs: number, act: (stage: Stage) => void): Vi
 describe("a fault", () => {
   test("without spread befalls all its targets in the same instant", async () => {
     const timesMs: number[] = [];
+    let world: VirtualWorld | undefined;
     const options: VirtualRunOptions = {
-      begun: ({ world, view: { ledger } }) => {
-        const expectWill = ledger.expectWill.bind(ledger);
-        ledger.expectWill = (device, will) => {
-          timesMs.push(world.nowMs());
-          expectWill(device, will);
+      begun: (stage) => {
+        world = stage.world;
+      },
+      wrap: (openTransport) => (handlers) => {
+        const transport = openTransport(handlers);
+        const reset = transport.reset.bind(transport);
+        transport.reset = () => {
+          timesMs.push(world?.nowMs() ?? 0);
+          reset();
         };
+        return transport;
       },
     };
     await run(["fault: { kind: tcp-reset, target: 100% }, duration: 5s"], options);

@@ -31,6 +31,32 @@ test.each([
     `devices: [{ id: "${"x".repeat(63)}%i" }]`,
     "more than 64 bytes",
   ],
+  [
+    "a Client Identifier that Home Assistant does not take in a discovery topic",
+    'devices: [{ profile: homeassistant, id: "küche-%i", count: 2 }]',
+    'devices[0].id becomes "küche-2" in profile homeassistant: it has other characters than a-z',
+  ],
+  [
+    "a Client Identifier that is no Homie device id",
+    'devices: [{ profile: homie, id: "Mote-%i" }]',
+    "it has other characters than a-z, 0-9 and -, which are all that a Homie device id may have",
+  ],
+  [
+    "a Client Identifier that is no SenML name",
+    'devices: [{ profile: senml, id: "_%i" }]',
+    "RFC 8428 (4.5.1) does not take it in a name",
+  ],
+  [
+    "a Client Identifier that means the bridge of Zigbee2MQTT",
+    "devices: [{ profile: zigbee2mqtt, id: bridge, count: 1 }]",
+    "what Zigbee2MQTT says of itself is on zigbee2mqtt/bridge",
+  ],
+  [
+    "a Client Identifier that would end a JSON text",
+    "devices: [{ profile: tasmota, id: 'a\"%i' }]",
+    "it has a quotation mark, a backslash or a control character in it",
+  ],
+  ["an unknown profile", "devices: [{ profile: homi }]", "(did you mean homie?)"],
   ["an unknown place in a Client Identifier", 'devices: [{ id: "m%d" }]', 'devices[0].id has "%d"'],
   [
     "two groups with one name",

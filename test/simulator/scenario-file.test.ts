@@ -28,6 +28,7 @@ describe("a file with little in it", () => {
         username: undefined,
         password: undefined,
         passwordFile: undefined,
+        localAddresses: [],
         tls: {
           caFile: undefined,
           certFile: undefined,
@@ -44,12 +45,14 @@ describe("a file with little in it", () => {
           id: "mote-%05i",
           firstNumber: 1,
           cleanSession: true,
+          profile: "plain",
           publish: {
             intervalMs: 10_000,
             jitter: 0.1,
             qos: 1,
             retain: false,
             deadBandMilliCelsius: 0,
+            outboxCount: 4,
           },
           temperature: { mean: 21.5, amplitude: 3, periodMs: 86_400_000, drift: 0.5, noise: 0.1 },
           reconnect: { afterMs: 0, baseMs: 1000, maxMs: 30_000 },
@@ -60,6 +63,8 @@ describe("a file with little in it", () => {
         { kind: "steady", name: "steady", durationMs: 30_000 },
       ],
       observe: { wills: true, audit: true, graceMs: 8000 },
+      thresholds: [],
+      text: "version: 1\nname: my\ndevices:\n  - {}\n",
     });
   });
 
@@ -102,6 +107,7 @@ devices:
     id: garden-%03i
     firstNumber: 9
     cleanSession: false
+    profile: homie
     publish: { interval: 100ms, jitter: 50%, qos: 2, retain: true, deadBand: 0.25 }
     temperature: { mean: -4, amplitude: 1.5, period: 1h, drift: 0, noise: 0 }
     reconnect: { after: 1s, base: 2s, max: 1m }
@@ -163,12 +169,14 @@ observe: { wills: false, audit: false, grace: 250ms }
         id: "garden-%03i",
         firstNumber: 9,
         cleanSession: false,
+        profile: "homie",
         publish: {
           intervalMs: 100,
           jitter: 0.5,
           qos: 2,
           retain: true,
           deadBandMilliCelsius: 250,
+          outboxCount: 20,
         },
         temperature: { mean: -4, amplitude: 1.5, periodMs: 3_600_000, drift: 0, noise: 0 },
         reconnect: { afterMs: 1000, baseMs: 2000, maxMs: 60_000 },
@@ -186,6 +194,7 @@ observe: { wills: false, audit: false, grace: 250ms }
       username: "user-%i",
       password: "%c-100%%",
       passwordFile: undefined,
+      localAddresses: [],
       tls: {
         caFile: "sites/ca.pem",
         certFile: "/etc/cert.pem",
@@ -230,9 +239,9 @@ phases:
     durtion: 5s
 `;
     expect(mistakes(text)).toEqual([
-      'my.yaml:2:1  the scenario has an unknown key "conut". Allowed: $schema, version, name, description, seed, broker, devices, phases, observe',
+      'my.yaml:2:1  the scenario has an unknown key "conut". Allowed: $schema, version, name, description, seed, broker, devices, phases, observe, thresholds',
       "my.yaml:3:7  seed must be a whole number from 0 to 4294967295, but is -1",
-      'my.yaml:4:11  broker has an unknown key "keepalive". Did you mean "keepAlive"? Allowed: url, keepAlive, responseTimeout, username, password, passwordFile, tls',
+      'my.yaml:4:11  broker has an unknown key "keepalive". Did you mean "keepAlive"? Allowed: url, keepAlive, responseTimeout, username, password, passwordFile, localAddresses, tls',
       'my.yaml:4:31  broker.url is wrong. The broker URL "tcp://h" starts with tcp://, which is no scheme of MQTT. Write mqtt:// for MQTT over TCP',
       'my.yaml:6:12  devices[0].count must be a whole number from 1 to 100000, but is "many"',
       "my.yaml:7:21  devices[0].publish.qos must be 0, 1 or 2, but is 5",
@@ -264,8 +273,8 @@ phases:
   });
 
   test.each([
-    ["a phase of which nobody knows what it does", "- name: x", "must have one of connect, fault"],
-    ["a phase that is no mapping", "- 5", "must have one of connect, fault"],
+    ["a phase of which nobody knows what it does", "- name: x", "must have one of connect, spike, fault"],
+    ["a phase that is no mapping", "- 5", "must have one of connect, spike, fault"],
     [
       "a phase that does two things",
       "- { connect: {}, fault: { kind: hang } }",

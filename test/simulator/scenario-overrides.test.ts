@@ -100,6 +100,7 @@ describe("the fleet", () => {
     const { seed, groups } = read("devices: [{ count: 1 }, { count: 1 }]", {
       seed: "7",
       id: "x%i",
+      profile: "tasmota",
       interval: "5s",
       jitter: "0%",
       qos: "2",
@@ -110,6 +111,7 @@ describe("the fleet", () => {
     for (const group of groups) {
       expect(group).toMatchObject({
         id: "x%i",
+        profile: "tasmota",
         publish: { intervalMs: 5000, jitter: 0, qos: 2, retain: true },
       });
     }

@@ -108,7 +108,7 @@ function contextWithModules(): RecordingContext {
   const context = new RecordingContext();
   context.system = {
     ...context.system,
-    readModule: (name) => Promise.resolve(firmware[name]),
+    readModule: (name) => Promise.resolve(firmware[name as keyof FirmwareBytes]),
   };
   return context;
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { deviceTemperature, type TemperatureSettings } from "../../simulator/src/temperature.ts";
+import { type TemperatureSettings, Temperatures } from "../../simulator/src/temperature.ts";
 
 const room: TemperatureSettings = {
   mean: 21.5,
@@ -9,6 +9,12 @@ const room: TemperatureSettings = {
   drift: 0.5,
   noise: 0.2,
 };
+
+/** Of one device of a fleet, as a function of the time. */
+function deviceTemperature(settings: TemperatureSettings, seed: number, device: number) {
+  const temperatures = new Temperatures(seed, 1, () => device);
+  return (atMs: number) => temperatures.milliCelsius(settings, 0, atMs);
+}
 
 const HOUR_MS = 3_600_000;
 

@@ -86,6 +86,15 @@ export class Mosquitto {
     await Promise.race([failed, this.#listens()]);
   }
 
+  /** The process stands still: its connections stand, and nothing is answered. */
+  freeze(): void {
+    this.#child?.kill("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.#child?.kill("SIGCONT");
+  }
+
   /** Ends the process and waits for it: SIGTERM saves what persists, SIGKILL does not. */
   async halt(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
     const child = this.#child;
@@ -150,7 +159,6 @@ function sbinEnv(): NodeJS.ProcessEnv {
 }
 
 /** A port that is free now. Nothing keeps it free: who takes it soon is right nearly always. */
-/** A port that is free now. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, HOST);
   await once(server, "listening");

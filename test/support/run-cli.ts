@@ -125,6 +125,7 @@ export class RecordingContext implements CliContext {
     version: "1.2.3",
     nodeVersion: "24.1.0",
     platform: "linux",
+    cpuCount: 2,
     openFileCountMax: 65_536,
     cpuUs: () => 0,
     rssBytes: () => 0,

@@ -4,6 +4,7 @@ import { readModule } from "../../host/src/core/core.ts";
 import type { OpenTransport } from "../../host/src/transport/transport.ts";
 import type { RunResult } from "../../simulator/src/result.ts";
 import { type RunOptions, type RunView, runScenario } from "../../simulator/src/run.ts";
+import type { RunSample } from "../../simulator/src/run-sample.ts";
 import { readScenario } from "../../simulator/src/scenario-file.ts";
 import { lagging } from "./lagging-transport.ts";
 import { type Misbehaviour, SmallBroker } from "./small-broker.ts";
@@ -27,6 +28,9 @@ export interface VirtualRunOptions {
   begun?: (stage: { world: VirtualWorld; broker: SmallBroker; view: RunView }) => void;
   onPhase?: (name: string, stage: { world: VirtualWorld; broker: SmallBroker }) => void;
   interrupt?: AbortSignal;
+  /** Parts of the fleet, all on this thread. 1 if absent. */
+  partCount?: number;
+  onSample?: (sample: RunSample) => void;
 }
 
 /** No run of a test takes longer, in virtual time. */
@@ -43,9 +47,12 @@ export async function virtualRun(
   const world = new VirtualWorld();
   const broker = new SmallBroker(world, misbehaviour);
   const open = wrap(broker.openTransport);
+  const firmware = { name: "thermometer", bytes: await readModule("thermometer") };
   const runOptions: RunOptions = {
     scenario: readScenario(text, "test.yaml", { url: "mqtt://memory.invalid" }),
-    firmware: { name: "thermometer", bytes: await readModule("thermometer") },
+    firmwareOf: () => firmware,
+    environment: { node: "20.0.0", platform: "linux", cpuCount: 2 },
+    threadCount: options.partCount ?? 1,
     world,
     interrupt: interrupt ?? new AbortController().signal,
     meter: { cpuUs: () => 0, rssBytes: () => 0 },
@@ -53,6 +60,7 @@ export async function virtualRun(
     version: "1.2.3",
     openTransport: lagMs === undefined ? open : lagging(open, world, lagMs),
     onStart: (view) => options.begun?.({ world, broker, view }),
+    ...(options.onSample === undefined ? {} : { onSample: options.onSample }),
     onPhase: (name) => options.onPhase?.(name, { world, broker }),
   };
   let isOver = false;

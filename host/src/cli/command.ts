@@ -34,6 +34,8 @@ export interface SystemFacts {
   readonly nodeVersion: string;
   /** As in "linux". */
   readonly platform: string;
+  /** Processors that this process may use. */
+  readonly cpuCount: number;
   /** How many files and sockets this process may have open at once; undefined without a limit. */
   readonly openFileCountMax: number | undefined;
   /** User and system time of this process since its start, in microseconds. */

@@ -186,6 +186,8 @@ export class Driver<Exports extends CoreExports = CoreExports> {
     const nowMs = this.#world.nowMs();
     this.#report(connection, nowMs, true);
     if (connection !== undefined && connection === this.#connection) {
+      // What was due has most likely queued something.
+      if (this.#passOn(connection, nowMs)) this.#closeAfterDisconnect(connection);
       this.#run(connection, nowMs);
       return;
     }
@@ -222,10 +224,15 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   /** Reports all events and sends all bytes; one may make room for the other. */
   #run(connection: Connection, nowMs: number): void {
-    do {
+    let hasSent = false;
+    for (;;) {
       this.#report(connection, nowMs, false);
-    } while (connection === this.#connection && this.#passOn(connection, nowMs));
-    if (connection === this.#connection) this.#closeAfterDisconnect(connection);
+      // What a connection makes due, such as a first reading, goes with what it has queued.
+      if (this.session.nextDeadlineMs(nowMs) === 0) this.#report(connection, nowMs, true);
+      if (connection !== this.#connection || !this.#passOn(connection, nowMs)) break;
+      hasSent = true;
+    }
+    if (hasSent && connection === this.#connection) this.#closeAfterDisconnect(connection);
     this.#armTimer(nowMs);
   }
 

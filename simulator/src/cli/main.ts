@@ -2,11 +2,13 @@
 /** The command line `wasmqtt`, joined to its process: the only file that touches `process`. */
 
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import type { CliContext, SystemFacts } from "../../../host/src/cli/command.ts";
 import { registerBroker } from "../../../host/src/cli/commands/broker.ts";
 import { registerDevice } from "../../../host/src/cli/commands/device.ts";
 import { registerDoctor } from "../../../host/src/cli/commands/doctor.ts";
 import { registerInspect } from "../../../host/src/cli/commands/inspect.ts";
+import { registerProbe } from "../../../host/src/cli/commands/probe.ts";
 import { registerPub } from "../../../host/src/cli/commands/pub.ts";
 import { registerSub } from "../../../host/src/cli/commands/sub.ts";
 import { ExitCode } from "../../../host/src/cli/exit-code.ts";
@@ -16,6 +18,7 @@ import { readModule } from "../../../host/src/core/core.ts";
 import { UsageError } from "../../../host/src/errors.ts";
 import { realWorld } from "../../../host/src/world.ts";
 import { registerDemo } from "./commands/demo.ts";
+import { registerReport } from "./commands/report.ts";
 import { registerRun } from "./commands/run.ts";
 import { registerScenario } from "./commands/scenario.ts";
 import { registerSimulate } from "./commands/simulate.ts";
@@ -23,12 +26,14 @@ import { registerSimulate } from "./commands/simulate.ts";
 const COMMANDS = [
   registerDemo,
   registerRun,
+  registerReport,
   registerScenario,
   registerSimulate,
   registerDevice,
   registerPub,
   registerSub,
   registerBroker,
+  registerProbe,
   registerInspect,
   registerDoctor,
 ];
@@ -119,6 +124,7 @@ function systemFacts(): SystemFacts {
     version: (JSON.parse(packageText) as { version: string }).version,
     nodeVersion: process.versions.node,
     platform: process.platform,
+    cpuCount: availableParallelism(),
     openFileCountMax: openFileCountMax(),
     cpuUs: () => {
       const { user, system } = process.cpuUsage();

@@ -4,11 +4,16 @@ import type { CliContext } from "../../../host/src/cli/command.ts";
 import { readUserFile } from "../../../host/src/cli/command.ts";
 import { ExitCode } from "../../../host/src/cli/exit-code.ts";
 import type { Output } from "../../../host/src/cli/output.ts";
-import { type ProgressSnapshot, progressBlock, progressLine } from "../progress.ts";
-import type { RunResult } from "../result.ts";
+import type { FirmwareOf } from "../firmware-set.ts";
+import { openOutputs } from "../outputs/outputs.ts";
+import type { ThresholdResult } from "../result.ts";
 import { type RunView, runScenario } from "../run.ts";
-import { plannedDurationMs, type Scenario } from "../scenario.ts";
-import { summaryText } from "../summary.ts";
+import type { Scenario } from "../scenario.ts";
+import { ThresholdWatch, withAborted } from "../thresholds.ts";
+import { outputsContext } from "./outputs-context.ts";
+import { exitCodeOf, printResult } from "./print-result.ts";
+import { RunProgress } from "./run-progress.ts";
+import type { DashboardHooks } from "./with-dashboard.ts";
 
 export interface ReportOptions {
   scenario: Scenario;
@@ -16,133 +21,61 @@ export interface ReportOptions {
   output: Output;
   /** Prints the result as JSON instead of the summary. */
   json: boolean;
+  /** What the devices of each group run. */
+  firmwareOf: FirmwareOf;
+  /** Threads among which the devices are divided; 1 if absent. */
+  threadCount?: number;
+  /** As `--out` takes them: `kind=target`. */
+  outputs?: readonly string[];
+  dashboard?: DashboardHooks;
   onStart?: (view: RunView) => void;
   onPhase?: (name: string) => void;
 }
 
-const PROGRESS_MS = 250;
-
-/** A terminal's width is not known to a stream of text; no line of ours is longer. */
-const WIDTH = 100;
-
-/** Answers the exit code: 0, 99 if something that must hold does not, or 5 if not everything could be seen. */
+/** Answers the exit code: 0, 99 if something that must hold does not, or 5 if not everything could be seen or written. */
 export async function runAndReport(options: ReportOptions): Promise<ExitCode> {
-  const { scenario, context, output, json } = options;
-  const progress = new Progress(scenario, context, output);
+  const { scenario, context, output, json, dashboard } = options;
+  const outputs = await openOutputs(options.outputs ?? [], outputsContext(options));
+  const progress = new RunProgress(scenario, output);
+  const failure = new AbortController();
+  let aborted: ThresholdResult | undefined;
+  const watch = new ThresholdWatch(scenario, (which) => {
+    aborted = which;
+    output.warn(`${which.metric}: ${which.rule} does not hold (${which.value}): the run ends`);
+    failure.abort();
+  });
+  const { nodeVersion, platform, cpuCount, version } = context.system;
   try {
     const result = await runScenario({
       scenario,
-      firmware: { name: "thermometer", bytes: await context.system.readModule("thermometer") },
+      firmwareOf: options.firmwareOf,
       world: context.world,
-      interrupt: context.interrupt,
+      interrupt: AbortSignal.any([context.interrupt, failure.signal]),
       meter: context.system,
       readFile: (path, what) => readUserFile(context, path, what),
-      version: context.system.version,
+      version,
+      environment: { node: nodeVersion, platform, cpuCount },
+      threadCount: options.threadCount ?? 1,
       onStart: (view) => {
         options.onStart?.(view);
-        progress.start(view);
+        dashboard?.onStart(view);
       },
-      onPhase: (name) => {
-        options.onPhase?.(name);
-        progress.phase(name);
+      onPhase: (name) => options.onPhase?.(name),
+      onSample: (sample) => {
+        watch.sample(sample);
+        progress.sample(sample);
+        outputs.sample(sample);
+        dashboard?.onSample(sample);
       },
     });
-    progress.stop();
-    report(result, output, json);
-    return exitCodeOf(result);
+    result.thresholds = withAborted(result.thresholds, aborted);
+    output.endProgress();
+    const problems = await outputs.finish(result);
+    if (!outputs.usesStdout) printResult(result, output, json);
+    dashboard?.onResult(result);
+    for (const { problem, remedy } of problems) output.error(problem, remedy);
+    return exitCodeOf(result) || (problems.length > 0 ? ExitCode.Incomplete : ExitCode.Ok);
   } finally {
-    progress.stop();
-  }
-}
-
-function exitCodeOf({ expectations, observer }: RunResult): ExitCode {
-  if (!expectations.every(({ ok }) => ok)) return ExitCode.ExpectationFailed;
-  return observer.lost > 0 ? ExitCode.Incomplete : ExitCode.Ok;
-}
-
-function report(result: RunResult, output: Output, json: boolean): void {
-  output.endProgress();
-  if (json) output.json(result);
-  else output.result(summaryText(result, { color: output.colors.isColorSupported }).trimEnd());
-}
-
-/** Shows what is going on, four times a second. */
-class Progress {
-  readonly #scenario: Scenario;
-  readonly #context: CliContext;
-  readonly #output: Output;
-  readonly #startedAtMs: number;
-  #view: RunView | undefined;
-  #timer: { clear(): void } | undefined;
-  #phaseName = "";
-  #phaseIndex = -1;
-  #lastPublishedCount = 0;
-  #lastAtMs: number;
-
-  constructor(scenario: Scenario, context: CliContext, output: Output) {
-    this.#scenario = scenario;
-    this.#context = context;
-    this.#output = output;
-    this.#startedAtMs = context.world.nowMs();
-    this.#lastAtMs = this.#startedAtMs;
-  }
-
-  start(view: RunView): void {
-    this.#view = view;
-    this.#next();
-  }
-
-  phase(name: string): void {
-    this.#phaseName = name;
-    this.#phaseIndex++;
-  }
-
-  stop(): void {
-    this.#timer?.clear();
-    this.#timer = undefined;
-    this.#view = undefined;
-  }
-
-  #next(): void {
-    this.#timer = this.#context.world.setTimer(PROGRESS_MS, () => {
-      const view = this.#view;
-      if (view === undefined) return;
-      const snapshot = this.#snapshot(view);
-      const color = this.#output.colors.isColorSupported;
-      this.#output.progress(
-        progressBlock(snapshot, { color, width: WIDTH }),
-        progressLine(snapshot),
-      );
-      this.#next();
-    });
-  }
-
-  #snapshot({ fleet, ledger, problems }: RunView): ProgressSnapshot {
-    const { counts } = fleet;
-    const nowMs = this.#context.world.nowMs();
-    const publishedCount = counts.published;
-    const seconds = (nowMs - this.#lastAtMs) / 1000;
-    const publishedPerSecond = (publishedCount - this.#lastPublishedCount) / seconds;
-    this.#lastAtMs = nowMs;
-    this.#lastPublishedCount = publishedCount;
-    const { expected, delivered } = ledger.total;
-    return {
-      scenarioName: this.#scenario.name,
-      elapsedMs: nowMs - this.#startedAtMs,
-      plannedMs: plannedDurationMs(this.#scenario),
-      phaseName: this.#phaseName,
-      phaseIndex: Math.max(0, this.#phaseIndex),
-      phaseCount: this.#scenario.phases.length,
-      deviceCount: fleet.sensors.length,
-      connectedCount: fleet.connectedCount,
-      publishedCount,
-      publishedPerSecond,
-      ackP99Ms: counts.publishAck.summary()?.p99Ms,
-      wills: this.#scenario.observe.wills
-        ? { expectedCount: expected + ledger.pendingWillCount, deliveredCount: delivered }
-        : undefined,
-      latestProblem: problems.at(-1),
-      problemCount: problems.length,
-    };
+    await outputs.close();
   }
 }

@@ -4,9 +4,11 @@ import type { Command } from "commander";
 import { action, type CliContext, type CommandCall } from "../../../../host/src/cli/command.ts";
 import type { ExitCode } from "../../../../host/src/cli/exit-code.ts";
 import type { Output } from "../../../../host/src/cli/output.ts";
-import type { RunView } from "../../run.ts";
+import { deviceCount, type Scenario } from "../../scenario.ts";
+import type { DashboardHooks } from "../with-dashboard.ts";
 
 interface DemoFlags {
+  dashboard?: string | true;
   json?: boolean;
   seed?: string;
 }
@@ -16,34 +18,54 @@ export function registerDemo(program: Command, context: CliContext): void {
     .command("demo")
     .description("Watch 50 virtual sensors vanish in seven ways, and their Last Wills at work.")
     .option("--seed <number>", "the same seed gives the same fleet and the same faults")
+    .option("--dashboard <host:port>", "where the dashboard listens (default: a free port)")
     .option("--json", "print the result as JSON (result.v1)")
     .action(action(context, demo));
 }
 
 async function demo(call: CommandCall<DemoFlags>): Promise<ExitCode> {
   const { loadScenario } = await import("../load-scenario.ts");
-  const { runAndReport } = await import("../run-and-report.ts");
+  const { withDashboard } = await import("../with-dashboard.ts");
   const { context, output, flags } = call;
   const scenario = loadScenario("demo", { seed: flags.seed }, context);
-  const exitCode = await runAndReport({
+  const { dashboard: flag = true } = flags;
+  const isOptional = flags.dashboard === undefined;
+  return withDashboard(
+    { flag, isOptional, scenarioName: scenario.name, context, output },
+    async (dashboard) => {
+      const exitCode = await runDemo(call, scenario, dashboard);
+      output.note("");
+      output.note("Next: the same against your own broker, then a scenario of your own:");
+      output.note("  wasmqtt run last-will-all-kinds -h my-broker --dashboard");
+      output.note("  wasmqtt scenario show steady > my.yaml && wasmqtt run my.yaml");
+      return exitCode;
+    },
+  );
+}
+
+async function runDemo(
+  { context, output, flags }: CommandCall<DemoFlags>,
+  scenario: Scenario,
+  dashboard: DashboardHooks,
+): Promise<ExitCode> {
+  const { runAndReport } = await import("../run-and-report.ts");
+  const { firmwareFor } = await import("../run-firmware.ts");
+  return runAndReport({
     scenario,
     context,
     output,
     json: flags.json === true,
-    onStart: (view) => welcome(output, view),
+    dashboard,
+    firmwareOf: await firmwareFor(undefined, scenario, context),
+    onStart: ({ brokerUrl }) => welcome(output, brokerUrl, deviceCount(scenario.groups)),
     onPhase: (name) => output.note(`- ${name}`),
   });
-  output.note("");
-  output.note("Next: the same against your own broker, then a scenario of your own:");
-  output.note("  wasmqtt run last-will-all-kinds -h my-broker");
-  output.note("  wasmqtt scenario show steady > my.yaml && wasmqtt run my.yaml");
-  return exitCode;
 }
 
-function welcome(output: Output, { fleet, brokerUrl }: RunView): void {
+function welcome(output: Output, brokerUrl: string, sensorCount: number): void {
   const { hostname, port } = new URL(brokerUrl);
   output.note(
-    `${fleet.sensors.length} virtual sensors connect to a broker inside this process, ${brokerUrl}.`,
+    `${sensorCount} virtual sensors connect to a broker inside this process, ${brokerUrl}.`,
   );
   output.note(
     "Each runs the firmware module that a board would run. Each publishes its temperature,",

@@ -1,0 +1,97 @@
+/** When each device published its last messages, and which of them wait for their acknowledgement: typed arrays for a whole fleet. */
+
+/** In `#packetIds`: nothing waits here. */
+const NONE = 0;
+
+/** Devices are numbered from 0; a packet identifier is never 0 [MQTT-2.3.1-1]. Times are the world's, in milliseconds. */
+export class PublishTimes {
+  /** Places from `#starts[device]` up to `#starts[device + 1]`; a message lies at its `seq` modulo their number. */
+  readonly #starts: Uint32Array;
+  readonly #seqs: Float64Array;
+  readonly #packetIds: Uint16Array;
+  readonly #dueAtMs: Float64Array;
+  readonly #publishedAtMs: Float64Array;
+  readonly #waitingCounts: Uint16Array;
+
+  /** `placeCounts` says how many messages are remembered for each device. */
+  constructor(placeCounts: readonly number[]) {
+    this.#starts = new Uint32Array(placeCounts.length + 1);
+    let total = 0;
+    for (const [device, count] of placeCounts.entries()) {
+      total += count;
+      this.#starts[device + 1] = total;
+    }
+    this.#seqs = new Float64Array(total).fill(-1);
+    this.#packetIds = new Uint16Array(total);
+    this.#dueAtMs = new Float64Array(total);
+    this.#publishedAtMs = new Float64Array(total);
+    this.#waitingCounts = new Uint16Array(placeCounts.length);
+  }
+
+  /** Remembers a message; `packetId` is 0 where no acknowledgement will come. */
+  put(
+    device: number,
+    seq: number,
+    packetId: number,
+    { dueAtMs, publishedAtMs }: { dueAtMs: number; publishedAtMs: number },
+  ): void {
+    const place = this.#placeOf(device, seq);
+    if (this.#packetIds[place] !== NONE) this.#count(device, -1);
+    this.#seqs[place] = seq;
+    this.#packetIds[place] = packetId;
+    this.#dueAtMs[place] = dueAtMs;
+    this.#publishedAtMs[place] = publishedAtMs;
+    if (packetId !== NONE) this.#count(device, 1);
+  }
+
+  /** The place of the message that waits under `packetId`, which waits no longer; undefined if there is none. */
+  take(device: number, packetId: number): number | undefined {
+    const end = this.#starts[device + 1] as number;
+    for (let place = this.#starts[device] as number; place < end; place++) {
+      if (this.#packetIds[place] !== packetId) continue;
+      this.#packetIds[place] = NONE;
+      this.#count(device, -1);
+      return place;
+    }
+    return undefined;
+  }
+
+  /** Nothing of this device waits any longer. */
+  forget(device: number): void {
+    this.#packetIds.fill(NONE, this.#starts[device], this.#starts[device + 1]);
+    this.#waitingCounts[device] = 0;
+  }
+
+  /** Messages of this device that wait for their acknowledgement. */
+  waitingCount(device: number): number {
+    return this.#waitingCounts[device] as number;
+  }
+
+  /** The place of a message that is remembered. */
+  find(device: number, seq: number): number | undefined {
+    const place = this.#placeOf(device, seq);
+    return this.#seqs[place] === seq ? place : undefined;
+  }
+
+  seq(place: number): number {
+    return this.#seqs[place] as number;
+  }
+
+  /** When the reading should have been taken. */
+  dueAtMs(place: number): number {
+    return this.#dueAtMs[place] as number;
+  }
+
+  publishedAtMs(place: number): number {
+    return this.#publishedAtMs[place] as number;
+  }
+
+  #placeOf(device: number, seq: number): number {
+    const start = this.#starts[device] as number;
+    return start + (seq % ((this.#starts[device + 1] as number) - start));
+  }
+
+  #count(device: number, change: 1 | -1): void {
+    this.#waitingCounts[device] = (this.#waitingCounts[device] as number) + change;
+  }
+}
