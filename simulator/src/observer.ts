@@ -103,7 +103,7 @@ export class Observer {
     const isWatched = this.#watchers.has(topic) || this.#subscribesTo(topic);
     this.#watchers.set(topic, watcher);
     if (isWatched) return;
-    const subscription: Subscription = { topicFilter: topic, qos: 1 };
+    const subscription: Subscription = { topicFilter: topic, qos: 2 };
     const [granted] = await this.client.subscribe([subscription]);
     if (granted?.grantedQos === undefined) {
       throw new UsageError(`The broker refuses a subscription to ${topic}`, "Take another topic");

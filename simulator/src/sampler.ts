@@ -33,6 +33,7 @@ export class Sampler {
   readonly #latencies = new LatencyMeter();
   #lastAtMs: number;
   #timer: Timer | undefined;
+  #tick = 0;
   /** One look at a time, one after the other. */
   #looking: Promise<unknown> = Promise.resolve();
 
@@ -43,8 +44,10 @@ export class Sampler {
 
   start(): void {
     const { world, startedAtMs } = this.#options;
+    // Whole seconds since the start, although a timer may be early or late.
     const elapsedMs = world.nowMs() - startedAtMs;
-    const delayMs = SPAN_MS - (elapsedMs % SPAN_MS);
+    this.#tick = Math.max(this.#tick + 1, Math.ceil(elapsedMs / SPAN_MS));
+    const delayMs = Math.max(0, this.#tick * SPAN_MS - elapsedMs);
     this.#timer = world.setTimer(delayMs, () => {
       this.start();
       this.look().catch(() => {}); // the part that cannot be asked ends the run

@@ -11,6 +11,7 @@ import {
   willRows,
 } from "./summary-blocks.ts";
 import { alignColumns, formatCount, oneLine, wrapText } from "./text-format.ts";
+import { verdictOf } from "./verdict.ts";
 
 /** Characters of a line of prose; two blocks of blanks stand before it. */
 const PROSE_WIDTH = 92;
@@ -80,29 +81,7 @@ function warningLines({ warnings }: RunResult["generator"], paint: Paint): strin
 }
 
 function verdict(result: RunResult, paint: Paint): string {
-  const { expectations, thresholds, interrupted, observer } = result;
-  const prefix = prefixOf(result);
-  const failed = [
-    failedText(expectations, "expectations"),
-    failedText(thresholds, "thresholds"),
-  ].filter((text) => text !== undefined);
-  if (failed.length > 0) return paint.red(`${prefix}${failed.join(" and ")} failed.`);
-  if (observer.lost > 0) {
-    return paint.yellow(`${prefix}What could be seen is well, but not all could: see PROBLEMS.`);
-  }
-  if (interrupted) return paint.yellow(`${prefix}What could be checked until then holds.`);
-  const demands =
-    thresholds.length === 0 ? "" : `, and so do the thresholds (${thresholds.length})`;
-  return paint.green(`All ${expectations.length} expectations hold${demands}.`);
-}
-
-function prefixOf({ interrupted, thresholds }: RunResult): string {
-  if (thresholds.some(({ aborted }) => aborted)) return "A threshold ended the run. ";
-  return interrupted ? "The run was interrupted. " : "";
-}
-
-/** Undefined if all hold. */
-function failedText(judged: readonly { ok: boolean }[], what: string): string | undefined {
-  const failedCount = judged.filter(({ ok }) => !ok).length;
-  return failedCount === 0 ? undefined : `${failedCount} of ${judged.length} ${what}`;
+  const { tone, text } = verdictOf(result);
+  if (tone === "bad") return paint.red(text);
+  return tone === "doubtful" ? paint.yellow(text) : paint.green(text);
 }

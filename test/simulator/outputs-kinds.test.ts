@@ -454,7 +454,7 @@ describe("md", () => {
   test("says first whether all is well, then why not", () => {
     const markdown = summaryMarkdown(checkedResult());
     expect(markdown).toMatch(/^### wasmqtt <code>demo<\/code>\n/u);
-    expect(markdown).toContain("**❌ 2 of 4 checks failed.**");
+    expect(markdown).toContain("**❌ A threshold ended the run. 1 of 2 expectations and 1 of 2 thresholds failed.**");
     expect(markdown).toContain(
       "| ❌ | <code>wills_delivered</code> | <code>rate==1</code> | <code>90% (9 of 10)</code> |",
     );
@@ -465,12 +465,12 @@ describe("md", () => {
 
   test("says that all is well, that it was interrupted, and that not all was seen", () => {
     const well = checkedResult({ expectations: [], thresholds: [] });
-    expect(summaryMarkdown(well)).toContain("**✅ All 0 checks hold.**");
+    expect(summaryMarkdown(well)).toContain("**✅ All 0 expectations hold.**");
     expect(summaryMarkdown({ ...well, interrupted: true })).toContain(
-      "**The run was interrupted. ✅ All 0 checks hold.**",
+      "**⚠️ The run was interrupted. What could be checked until then holds.**",
     );
     const blind = summaryMarkdown({ ...well, observer: { lost: 1, awayMs: 10 } });
-    expect(blind).toContain("⚠️ Not everything could be seen");
+    expect(blind).toContain("⚠️ What could be seen is well, but not all could");
   });
 
   test("has the latencies that were measured, and the Last Wills of each fault", () => {

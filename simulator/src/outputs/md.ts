@@ -5,6 +5,7 @@ import { formatDuration } from "../duration.ts";
 import type { LatencyResult, RunResult, WillCounts } from "../result.ts";
 import { FAULT_KINDS } from "../scenario.ts";
 import { formatBytes, formatCount, formatMs, oneLine } from "../text-format.ts";
+import { verdictOf } from "../verdict.ts";
 
 /** GitHub's dialect; other renderers of tables read it as well. */
 export function summaryMarkdown(result: RunResult): string {
@@ -29,17 +30,11 @@ function headline({ scenario, devices, broker, durationMs }: RunResult): string 
   return `### wasmqtt ${code(scenario.name)}\n\n${fleet}, ${formatDuration(durationMs)}`;
 }
 
-function verdict({ expectations, thresholds, interrupted, observer }: RunResult): string {
-  const checks = [...expectations, ...thresholds];
-  const failedCount = checks.filter(({ ok }) => !ok).length;
-  const sentences = [
-    ...(interrupted ? ["The run was interrupted."] : []),
-    failedCount === 0
-      ? `✅ All ${checks.length} checks hold.`
-      : `❌ ${failedCount} of ${checks.length} checks failed.`,
-    ...(observer.lost > 0 ? ["⚠️ Not everything could be seen: see the problems."] : []),
-  ];
-  return `**${sentences.join(" ")}**`;
+const TONES = { good: "✅", doubtful: "⚠️", bad: "❌" } as const;
+
+function verdict(result: RunResult): string {
+  const { tone, text } = verdictOf(result);
+  return `**${TONES[tone]} ${text}**`;
 }
 
 function checkTable({ expectations, thresholds }: RunResult): string {
