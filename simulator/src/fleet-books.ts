@@ -3,6 +3,7 @@
 import type { EndReason } from "../../host/src/client/driver.ts";
 import { ConnectionError, ProtocolError, RefusedError } from "../../host/src/errors.ts";
 import type { World } from "../../host/src/world.ts";
+import { ConnectionTroubles } from "./connection-troubles.ts";
 import type { LatencyMeter } from "./latency-meter.ts";
 import type { PublishTimes } from "./publish-times.ts";
 import type { Sensor, SensorLog } from "./sensor.ts";
@@ -17,6 +18,8 @@ export interface BooksOptions {
   latencies: LatencyMeter;
   times: PublishTimes;
   willMs: number;
+  /** What the counts alone would not say, in a plain sentence. */
+  problem: (sentence: string) => void;
   /** The broker has taken a device's new connection. */
   connected: (sensor: Sensor) => void;
 }
@@ -34,18 +37,28 @@ export class FleetBooks implements SensorLog {
   /** By QoS. */
   readonly sentCounts: [number, number, number] = [0, 0, 0];
   acknowledgedCount = 0;
-  droppedCount = 0;
+  /** Readings that were due and not published: the outbox had no room, or the process no time. */
+  #refusedCount = 0;
+  missedCount = 0;
+  /** Of the refused, those of devices that were connected: the broker did not take what waited. */
+  pressedCount = 0;
   /** Telemetry that the run's own subscriber received. */
   receivedCount = 0;
   /** While it is true, connections that are lost were to be lost. */
   isBrokerStopped = false;
   readonly #options: BooksOptions;
+  readonly #troubles: ConnectionTroubles;
   readonly #unpublished = new UnpublishedReadings();
   /** Commands that arrived, of the devices to which any did. */
   readonly #commandCounts = new Map<number, number>();
 
   constructor(options: BooksOptions) {
     this.#options = options;
+    this.#troubles = new ConnectionTroubles(options.problem);
+  }
+
+  get droppedCount(): number {
+    return this.#refusedCount + this.missedCount;
   }
 
   /** Commands that have arrived at a device since the start. */
@@ -70,6 +83,7 @@ export class FleetBooks implements SensorLog {
   }
 
   failed(_sensor: Sensor, reason: EndReason): void {
+    if (!this.isBrokerStopped) this.#troubles.failed(reason);
     if (reason instanceof RefusedError) countOne(this.refusals, String(reason.returnCode));
     else countOne(this.failures, failureText(reason));
   }
@@ -79,9 +93,13 @@ export class FleetBooks implements SensorLog {
     ledger.faultIgnored(index, world.nowMs() + willMs);
   }
 
-  lost({ index }: Sensor): void {
+  lost({ index, isOff }: Sensor, reason: EndReason): void {
     const { ledger, world, willMs } = this.#options;
-    if (!this.isBrokerStopped) this.lostCount++;
+    if (!this.isBrokerStopped) {
+      this.lostCount++;
+      if (isOff) this.#troubles.unheard(reason);
+      else this.#troubles.lost(reason);
+    }
     const nowMs = world.nowMs();
     ledger.connectionLost(index, nowMs, nowMs + willMs);
   }
@@ -92,7 +110,7 @@ export class FleetBooks implements SensorLog {
 
   published({ index, kind }: Sensor, seq: number): void {
     this.publishedCount++;
-    if (kind.profile.hasSequence) this.#options.audit.accepted(index, seq);
+    if (kind.isAudited) this.#options.audit.accepted(index, seq);
   }
 
   sent({ group }: Sensor, count: number): void {
@@ -104,7 +122,7 @@ export class FleetBooks implements SensorLog {
     const { audit, times, latencies } = this.#options;
     const { publishAckQos1, publishAckQos2, publishAckUncorrected } = latencies.span;
     this.acknowledgedCount++;
-    if (kind.profile.hasSequence) audit.acknowledged(index, times.seq(place));
+    if (kind.isAudited) audit.acknowledged(index, times.seq(place));
     const publishAck = group.publish.qos === 1 ? publishAckQos1 : publishAckQos2;
     publishAck.record(nowMs - times.dueAtMs(place));
     publishAckUncorrected.record(nowMs - times.publishedAtMs(place));
@@ -120,9 +138,21 @@ export class FleetBooks implements SensorLog {
     else ledger.goodbyeAcknowledged(index);
   }
 
-  refused({ index, outstandingCount }: Sensor, dueAtMs = this.#options.world.nowMs()): void {
-    this.droppedCount++;
+  refused({ index, outstandingCount, isConnected }: Sensor, dueAtMs: number): void {
+    this.#refusedCount++;
+    if (isConnected) this.pressedCount++;
     this.#unpublished.add(index, dueAtMs, outstandingCount);
+  }
+
+  missed({ index, outstandingCount }: Sensor, count: number, dueAtMs: number, intervalMs: number) {
+    const { latencies, world } = this.#options;
+    const lagMs = world.nowMs() - dueAtMs;
+    this.missedCount += count;
+    for (let before = 0; before < count; before++) {
+      latencies.span.scheduleLag.record(lagMs - before * intervalMs);
+      // They would have gone with the reading that is taken now.
+      this.#unpublished.add(index, dueAtMs + before * intervalMs, outstandingCount + 1);
+    }
   }
 
   command({ index }: Sensor): void {

@@ -32,6 +32,8 @@ export interface FleetOptions {
   audit: TelemetryAudit;
   ledger: WillLedger;
   latencies: LatencyMeter;
+  /** What the counts alone would not say, in a plain sentence. */
+  problem: (sentence: string) => void;
   /** A zero for each device: see `DeviceStates`. */
   stateBytes: Uint8Array;
 }
@@ -53,7 +55,8 @@ export class Fleet {
   #rampTimer: Timer | undefined;
 
   constructor(options: FleetOptions) {
-    const { world, openTransport, scenario, part, startedAtMs, audit, ledger, latencies } = options;
+    const { world, openTransport, scenario, part, startedAtMs, audit, ledger, latencies, problem } =
+      options;
     const places = [...placesOf(scenario, part)];
     const kinds = kindsOf(options);
     this.#options = options;
@@ -66,12 +69,13 @@ export class Fleet {
       ledger,
       latencies,
       times,
+      problem,
       /** A Will may come so long after a connection was lost. */
       willMs: 2 * keepAliveSeconds * 1000 + scenario.observe.graceMs,
       connected: (sensor) => this.#endGhost(sensor),
     });
-    const ring = (alarm: number) =>
-      (this.sensors[Math.floor(alarm / ALARM_COUNT)] as Sensor).ring(alarm % ALARM_COUNT);
+    const ring = (alarm: number, nowMs: number) =>
+      (this.sensors[Math.floor(alarm / ALARM_COUNT)] as Sensor).ring(alarm % ALARM_COUNT, nowMs);
     const { seed } = scenario;
     const count = partSize(scenario, part);
     this.#surroundings = {

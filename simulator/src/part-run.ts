@@ -16,6 +16,7 @@ import type { RunBreakdown, RunCounters } from "./run-sample.ts";
 import type { DeviceGroup, Scenario } from "./scenario.ts";
 import { TelemetryAudit } from "./telemetry-audit.ts";
 import type { Together } from "./together.ts";
+import { missedSentences, pressedSentences } from "./unpublished-readings.ts";
 import { pause, until } from "./waiting.ts";
 import { WillLedger } from "./will-ledger.ts";
 
@@ -68,7 +69,8 @@ export class PartRun {
     this.#audit = new TelemetryAudit(qosOfDevice);
     this.ledger = new WillLedger(partSize(scenario, part), scenario.observe.graceMs, willDelivery);
     const { ledger, latencies } = this;
-    this.fleet = new Fleet({ ...options, audit: this.#audit, ledger, latencies });
+    const { problem } = together;
+    this.fleet = new Fleet({ ...options, audit: this.#audit, ledger, latencies, problem });
     this.#stage = {
       world,
       interrupt,
@@ -238,7 +240,18 @@ export class PartRun {
     await until(hasAll, world, Math.min(observe.graceMs, ARRIVAL_MS_MAX), uninterrupted);
     // What comes twice comes at once: a moment for a second copy of the last message.
     await pause(world, SECOND_COPY_MS, uninterrupted);
-    await together.sum(0);
+    await this.#tellDropped();
+  }
+
+  /** Readings that are in no message. */
+  async #tellDropped(): Promise<void> {
+    const { together, part } = this.#options;
+    const { pressedCount, missedCount } = this.fleet.books;
+    const sentences = [
+      ...pressedSentences(await together.sum(pressedCount)),
+      ...missedSentences(await together.sum(missedCount)),
+    ];
+    if (part.index === 0) for (const sentence of sentences) together.problem(sentence);
   }
 
   async #sayGoodbyes(uninterrupted: AbortSignal): Promise<void> {

@@ -88,8 +88,15 @@ async function connect(phase: ConnectPhase, stage: Stage): Promise<void> {
 
 /** Some devices measure more often, or more rarely, for a while. */
 async function spike(phase: SpikePhase, stage: Stage): Promise<void> {
-  const { world, interrupt } = stage;
-  const { mine } = await draw(phase.target, stage);
+  const { world, interrupt, scenario } = stage;
+  const { mine, drawnCount } = await draw(phase.target, stage);
+  const missingCount = targetCount(phase.target, deviceCount(scenario.groups)) - drawnCount;
+  if (missingCount > 0) {
+    tell(
+      stage,
+      `Phase "${phase.name}": ${missingCount} devices went on as before, because they were not connected.`,
+    );
+  }
   for (const { sensor } of mine) sensor.measureEvery(phase.intervalMs);
   await pause(world, phase.durationMs, interrupt);
   for (const { sensor } of mine) sensor.measureEvery(sensor.group.publish.intervalMs);

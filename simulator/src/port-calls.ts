@@ -17,6 +17,8 @@ interface Message {
   args?: unknown[];
   answer?: unknown;
   error?: unknown;
+  /** A copy of an Error of another class than the language's own has lost it. */
+  errorName?: string | undefined;
 }
 
 interface Waiting {
@@ -64,11 +66,11 @@ export class PortCalls {
     else void this.#onCall(message.method, message);
   }
 
-  #onAnswer({ id, answer, error }: Message): void {
+  #onAnswer({ id, answer, error, errorName }: Message): void {
     const waiting = this.#waiting.get(id ?? -1);
     this.#waiting.delete(id ?? -1);
     if (error === undefined) waiting?.resolve(answer);
-    else waiting?.reject(error);
+    else waiting?.reject(named(error, errorName));
   }
 
   async #onCall(method: string, { id, args = [] }: Message): Promise<void> {
@@ -81,7 +83,13 @@ export class PortCalls {
     try {
       this.#port.postMessage({ id, answer: await handler(...(args as never[])) });
     } catch (error) {
-      this.#port.postMessage({ id, error });
+      const errorName = error instanceof Error ? error.name : undefined;
+      this.#port.postMessage({ id, error, errorName } satisfies Message);
     }
   }
+}
+
+function named(error: unknown, name: string | undefined): unknown {
+  if (error instanceof Error && name !== undefined) error.name = name;
+  return error;
 }

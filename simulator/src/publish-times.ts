@@ -12,6 +12,8 @@ export class PublishTimes {
   readonly #dueAtMs: Float64Array;
   readonly #publishedAtMs: Float64Array;
   readonly #waitingCounts: Uint16Array;
+  /** Of each device's places, the one where the next acknowledgement will most likely belong. */
+  readonly #cursors: Uint16Array;
 
   /** `placeCounts` says how many messages are remembered for each device. */
   constructor(placeCounts: readonly number[]) {
@@ -26,6 +28,7 @@ export class PublishTimes {
     this.#dueAtMs = new Float64Array(total);
     this.#publishedAtMs = new Float64Array(total);
     this.#waitingCounts = new Uint16Array(placeCounts.length);
+    this.#cursors = new Uint16Array(placeCounts.length);
   }
 
   /** Remembers a message; `packetId` is 0 where no acknowledgement will come. */
@@ -46,12 +49,17 @@ export class PublishTimes {
 
   /** The place of the message that waits under `packetId`, which waits no longer; undefined if there is none. */
   take(device: number, packetId: number): number | undefined {
-    const end = this.#starts[device + 1] as number;
-    for (let place = this.#starts[device] as number; place < end; place++) {
-      if (this.#packetIds[place] !== packetId) continue;
-      this.#packetIds[place] = NONE;
+    const start = this.#starts[device] as number;
+    const count = (this.#starts[device + 1] as number) - start;
+    // Acknowledgements come in the order of the messages [MQTT-4.6.0-2]: the next one waits behind the last.
+    const first = this.#cursors[device] as number;
+    for (let step = 0; step < count; step++) {
+      const offset = (first + step) % count;
+      if (this.#packetIds[start + offset] !== packetId) continue;
+      this.#packetIds[start + offset] = NONE;
+      this.#cursors[device] = (offset + 1) % count;
       this.#count(device, -1);
-      return place;
+      return start + offset;
     }
     return undefined;
   }

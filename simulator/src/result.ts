@@ -87,7 +87,9 @@ const messages = z.object({
     "How often a device sent a message again as a new one, because the broker had forgotten the session",
   ),
   discarded: count().describe("QoS 0 messages thrown away because the outbox was full"),
-  refusedFull: count().describe("Readings not published because the outbox was full"),
+  refusedFull: count().describe(
+    "Readings that were due and not published: the outbox was full, or the generator had no time",
+  ),
 });
 
 const latencies = z.object({

@@ -131,7 +131,9 @@ class Run {
         await this.#observer.client.publish(topic, text, { qos });
       },
       phaseBegins: (name, kind) => this.#phaseBegins(name, kind),
-      problem: (sentence) => this.#problems.push(sentence),
+      problem: (sentence) => {
+        if (!this.#problems.includes(sentence)) this.#problems.push(sentence);
+      },
     });
   }
 

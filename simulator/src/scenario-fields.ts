@@ -78,9 +78,11 @@ export function prose(lengthMax: number) {
 }
 
 /** `500ms`, `10s`, `2m`, `1h`, or a number of milliseconds; read into milliseconds. */
-export function duration(minimumMs: number, maximumMs: number) {
-  const range = `${formatDuration(minimumMs)} to ${formatDuration(maximumMs)}`;
-  const error = `must be a duration from ${range}, such as 500ms, 10s, 2m or 1h`;
+export function duration(
+  minimumMs: number,
+  maximumMs: number,
+  error = `must be a duration from ${formatDuration(minimumMs)} to ${formatDuration(maximumMs)}, such as 500ms, 10s, 2m or 1h`,
+) {
   return z
     .union([z.number({ error }), z.string({ error }).regex(DURATION_PATTERN, { error })], { error })
     .transform((value) => (typeof value === "number" ? value : (parseDurationMs(value) ?? 0)))

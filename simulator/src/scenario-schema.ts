@@ -88,6 +88,15 @@ const broker = strict({
     .describe("For mqtts:// and wss://"),
 });
 
+const intervalError =
+  "must be a duration from 100ms to 24h, such as 500ms, 10s, 2m or 1h, or 0s for as fast as possible";
+
+/** What the firmware can keep, or 0 for none. */
+const interval = () =>
+  duration(0, DAY_MS, intervalError).refine((valueMs) => valueMs === 0 || valueMs >= 100, {
+    error: intervalError,
+  });
+
 const group = strict({
   group: line(NAME_LENGTH_MAX)
     .optional()
@@ -108,7 +117,9 @@ const group = strict({
     .default("plain")
     .describe("Topics, births, Wills and payloads: docs/profiles.md has the messages of each"),
   publish: strict({
-    interval: duration(100, DAY_MS).prefault("10s").describe("Time between two readings"),
+    interval: interval()
+      .prefault("10s")
+      .describe("Time between two readings; 0s: as fast as the broker takes them"),
     jitter: percent()
       .prefault("10%")
       .describe("A reading is due up to so much of the interval earlier or later"),
@@ -232,8 +243,12 @@ function toGroups(inputs: readonly z.output<typeof group>[]): DeviceGroup[] {
   });
 }
 
+/** Readings that go in one write where there is no interval: 16 KiB. */
+const FLOOD_OUTBOX_COUNT = 180;
+
 /** Readings of five seconds. */
 function outboxCountFor(intervalMs: number): number {
+  if (intervalMs === 0) return FLOOD_OUTBOX_COUNT;
   return Math.min(20, Math.max(4, Math.ceil(5_000 / intervalMs)));
 }
 

@@ -160,7 +160,7 @@ export interface SteadyPhase {
   durationMs: number;
 }
 
-/** Some devices measure at another interval for a while, then as before. */
+/** Some devices measure at another interval for a while, then at that of their group again, whatever commands have said. */
 export interface SpikePhase {
   kind: "spike";
   name: string;

@@ -39,6 +39,12 @@ export class SensorKind {
   readonly group: DeviceGroup;
   readonly core: Core<ApplicationExports>;
   readonly profile: Profile;
+  /** Each reading is accounted for, which it can only be if it says its number. */
+  readonly isAudited: boolean;
+  /** Somebody will ask when a reading was published: for its acknowledgement, or when it arrives. */
+  readonly isTimed: boolean;
+  /** The devices have no interval, and publish as fast as they can. */
+  readonly isFlooding: boolean;
   readonly connectOptions: ConnectOptions;
   readonly #scenario: Scenario;
   readonly #password: string | undefined;
@@ -57,6 +63,9 @@ export class SensorKind {
     this.#scenario = scenario;
     this.#password = password;
     this.profile = profileOf(group.profile);
+    this.isAudited = scenario.observe.audit && this.profile.hasSequence;
+    this.isFlooding = group.publish.intervalMs === 0;
+    this.isTimed = this.isAudited || group.publish.qos > 0;
     this.#blockAt = this.#placeBlock();
     const { keepAliveSeconds, responseTimeoutMs } = scenario.broker;
     const { cleanSession } = group;

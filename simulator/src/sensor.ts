@@ -51,8 +51,10 @@ export interface SensorLog {
   acknowledged(sensor: Sensor, place: number, nowMs: number): void;
   /** The broker has taken over what the device says of itself: that it is there, or that it goes. */
   statusAcknowledged(sensor: Sensor, status: "birth" | "goodbye"): void;
-  /** The outbox had no room for a reading. */
-  refused(sensor: Sensor): void;
+  /** The outbox had no room for a reading that was due then. */
+  refused(sensor: Sensor, dueAtMs: number): void;
+  /** So many readings were never taken, the first of them due at `dueAtMs`: the process had no time for them. */
+  missed(sensor: Sensor, count: number, dueAtMs: number, intervalMs: number): void;
   command(sensor: Sensor): void;
 }
 
@@ -65,6 +67,12 @@ const GARBAGE = Uint8Array.of(0x36, 0x05, 0x00, 0x01, 0x61, 0x00, 0x01);
 
 /** A device that lost its memory does not start with the identifier it may have under way at the broker. */
 const PACKET_ID_MAX = 65_535;
+
+/** The firmware of a device that publishes as fast as it can does not look at its clock. */
+const FLOOD_INTERVAL_MS = 86_400_000;
+
+/** How soon it fills its outbox again. Node's timers know nothing shorter. */
+const POUR_MS = 1;
 
 /** A device that is to come back while its goodbye is still under way looks again after this. */
 const PARTING_MS = 10;
@@ -99,6 +107,10 @@ export class Sensor implements DriverHandlers {
   #attempt = 0;
   /** When the next reading should be taken; NaN before the first. */
   #dueAtMs = Number.NaN;
+  /** With which that was planned. */
+  #intervalMs = 0;
+  /** What the next reading that is published will have. */
+  #nextSeq = 0;
   #unsentCount = 0;
 
   /** `seedIndex` is its index in the whole fleet, which may be divided among threads. */
@@ -274,9 +286,10 @@ export class Sensor implements DriverHandlers {
   }
 
   /** One of its alarms rings. */
-  ring(alarm: number): void {
-    if (alarm === Alarm.Driver) this.#driver.wake();
-    else if (alarm === Alarm.Reading) this.#readWaiting();
+  ring(alarm: number, nowMs: number): void {
+    if (alarm === Alarm.Driver) this.#driver.wake(nowMs);
+    else if (alarm === Alarm.Reading && this.kind.isFlooding) this.#pour(nowMs);
+    else if (alarm === Alarm.Reading) this.#readWaiting(nowMs);
     else this.#open();
   }
 
@@ -286,9 +299,14 @@ export class Sensor implements DriverHandlers {
   }
 
   /** For the driver. */
-  event(event: Event): void {
-    if (event === Event.ReadingDue) this.#planReading();
-    else if (event === Event.Published) this.#onAcknowledged(this.#session.packetId);
+  transmitted(): void {
+    if (this.kind.isFlooding) this.#pourSoon();
+  }
+
+  /** For the driver. */
+  event(event: Event, nowMs: number): void {
+    if (event === Event.ReadingDue) this.#planReading(nowMs);
+    else if (event === Event.Published) this.#onAcknowledged(this.#session.packetId, nowMs);
     else if (event === Event.Connected) this.#onConnected();
     else if (event === Event.Dropped) {
       this.#surroundings.times.take(this.index, this.#session.packetId);
@@ -355,6 +373,7 @@ export class Sensor implements DriverHandlers {
     this.#session.setNextPacketId(1 + Math.floor(this.#backoff.uniform() * PACKET_ID_MAX));
     this.#configure(this.group.publish.intervalMs);
     check("setSequence", exports.setSequence(at, seq));
+    this.#nextSeq = seq;
     const unixMs = world.unixMs();
     check("setClock", exports.setClock(at, unixMs / 1000, unixMs % 1000, world.nowMs()));
     this.#hasLostMemory = false;
@@ -365,7 +384,8 @@ export class Sensor implements DriverHandlers {
     const { deadBandMilliCelsius, qos, retain } = this.group.publish;
     const flags = qos | (retain ? RETAIN_FLAG : 0);
     const { configure } = this.kind.core.exports;
-    check("configure", configure(this.#session.at, intervalMs, deadBandMilliCelsius, flags));
+    const ownIntervalMs = intervalMs === 0 ? FLOOD_INTERVAL_MS : intervalMs;
+    check("configure", configure(this.#session.at, ownIntervalMs, deadBandMilliCelsius, flags));
   }
 
   #capacities(): Capacities {
@@ -381,12 +401,12 @@ export class Sensor implements DriverHandlers {
 
   #turnOff(): void {
     this.#state = DeviceState.Off;
+    this.#dueAtMs = Number.NaN;
     this.#cancelReadings();
     this.#driver.stop();
   }
 
   #cancelReadings(): void {
-    if (this.#readings === undefined) return;
     this.#readings = undefined;
     this.#surroundings.alarms.clear(this.#alarm(Alarm.Reading));
   }
@@ -399,17 +419,16 @@ export class Sensor implements DriverHandlers {
     this.#wasConnected = true;
     if (this.#unsentCount > 0) log.sent(this, this.#unsentCount);
     this.#unsentCount = 0;
+    if (this.kind.isFlooding) this.#pourSoon();
   }
 
   /** The firmware wants a reading. Jitter lets it wait, so that a fleet does not march in step. */
-  #planReading(): void {
-    if (this.#isQuiet) return;
-    const nowMs = this.#surroundings.world.nowMs();
+  #planReading(nowMs: number): void {
+    if (this.#isQuiet || this.kind.isFlooding) return;
     const intervalMs = this.kind.core.exports.intervalMs(this.#session.at);
-    const dueAtMs = this.#dueAtMs;
-    const isOnSchedule = nowMs >= dueAtMs - 1 && nowMs < dueAtMs + intervalMs;
-    const scheduledAtMs = isOnSchedule ? dueAtMs : nowMs;
+    const scheduledAtMs = this.#scheduledAtMs(nowMs, intervalMs);
     this.#dueAtMs = scheduledAtMs + intervalMs;
+    this.#intervalMs = intervalMs;
     if (this.#schedule === undefined) {
       this.#read(scheduledAtMs, nowMs);
       return;
@@ -421,34 +440,34 @@ export class Sensor implements DriverHandlers {
     this.#awaitReading();
   }
 
+  /** When the reading that the firmware wants now was due. Intervals that have passed entirely it leaves out. */
+  #scheduledAtMs(nowMs: number, intervalMs: number): number {
+    const dueAtMs = this.#dueAtMs;
+    // A command may want it sooner, and another interval makes another schedule.
+    if (!(nowMs >= dueAtMs - 1) || intervalMs !== this.#intervalMs) return nowMs;
+    const missedCount = Math.max(0, Math.floor((nowMs - dueAtMs) / intervalMs));
+    if (missedCount > 0) this.#surroundings.log.missed(this, missedCount, dueAtMs, intervalMs);
+    return dueAtMs + missedCount * intervalMs;
+  }
+
   #awaitReading(): void {
     const [atMs = Number.POSITIVE_INFINITY] = this.#readings ?? [];
     this.#surroundings.alarms.set(this.#alarm(Alarm.Reading), atMs);
   }
 
-  #readWaiting(): void {
+  #readWaiting(nowMs: number): void {
     const dueAtMs = this.#readings?.shift();
     if (dueAtMs === undefined) return;
     this.#awaitReading();
-    this.#read(dueAtMs, this.#surroundings.world.nowMs());
+    this.#read(dueAtMs, nowMs);
   }
 
   #read(dueAtMs: number, nowMs: number): void {
-    const { log, startedAtMs, temperatures, times } = this.#surroundings;
-    const { exports } = this.kind.core;
-    const { at } = this.#session;
+    const { log } = this.#surroundings;
     log.measured(this, Math.max(0, nowMs - dueAtMs));
-    const { temperature } = this.group;
-    const milliCelsius = temperatures.milliCelsius(temperature, this.index, nowMs - startedAtMs);
-    const packetId = exports.reading(at, milliCelsius, nowMs);
-    if (packetId < 0) {
-      log.refused(this);
-      return;
-    }
-    if (exports.readingPublished(at) === 0) return;
-    const seq = (exports.sequence(at) >>> 0) - 1;
-    times.put(this.index, seq, packetId, { dueAtMs, publishedAtMs: nowMs });
-    log.published(this, seq);
+    const outcome = this.#publish(dueAtMs, nowMs);
+    if (outcome === "refused") log.refused(this, dueAtMs);
+    if (outcome !== "published") return;
     const state = this.#state;
     if (state === DeviceState.Connected || state === DeviceState.Condemned) {
       log.sent(this, 1);
@@ -456,11 +475,48 @@ export class Sensor implements DriverHandlers {
     } else this.#unsentCount++;
   }
 
-  #onAcknowledged(packetId: number): void {
-    const { log, times, world } = this.#surroundings;
+  /** Takes a reading and lets the firmware make a message of it. */
+  #publish(dueAtMs: number, nowMs: number): "published" | "unchanged" | "refused" {
+    const { log, startedAtMs, temperatures, times } = this.#surroundings;
+    const { exports } = this.kind.core;
+    const { at } = this.#session;
+    const { temperature } = this.group;
+    const milliCelsius = temperatures.milliCelsius(temperature, this.index, nowMs - startedAtMs);
+    const packetId = exports.reading(at, milliCelsius, nowMs);
+    if (packetId < 0) return "refused";
+    const nextSeq = exports.sequence(at) >>> 0;
+    if (nextSeq === this.#nextSeq) return "unchanged"; // within the dead band
+    this.#nextSeq = nextSeq;
+    const seq = nextSeq - 1;
+    if (this.kind.isTimed) times.put(this.index, seq, packetId, { dueAtMs, publishedAtMs: nowMs });
+    log.published(this, seq);
+    return "published";
+  }
+
+  /** Fills the outbox as soon as the others have had their turn. */
+  #pourSoon(): void {
+    const { alarms, world } = this.#surroundings;
+    const alarm = this.#alarm(Alarm.Reading);
+    if (!alarms.isSet(alarm)) alarms.set(alarm, world.nowMs() + POUR_MS);
+  }
+
+  /** Takes readings until the outbox is full: they leave in one write. */
+  #pour(nowMs: number): void {
+    if (this.#isQuiet || !this.isConnected) return;
+    let count = 0;
+    const countMax = this.group.publish.outboxCount;
+    while (count < countMax && this.#publish(nowMs, nowMs) !== "refused") count++;
+    if (count === 0) return;
+    this.#surroundings.log.sent(this, count);
+    this.#driver.flush();
+  }
+
+  #onAcknowledged(packetId: number, nowMs: number): void {
+    const { log, times } = this.#surroundings;
     const place = times.take(this.index, packetId);
     if (place !== undefined) {
-      log.acknowledged(this, place, world.nowMs());
+      log.acknowledged(this, place, nowMs);
+      if (this.kind.isFlooding) this.#pourSoon();
     } else if (this.#session.state === ConnectionState.Disconnecting) {
       this.#state = DeviceState.Parted; // the firmware has queued DISCONNECT behind its goodbye
       log.statusAcknowledged(this, "goodbye");

@@ -38,7 +38,7 @@ export function countRows(result: RunResult): TextBlock {
         acknowledged: messages.acknowledged,
         "in doubt": messages.inDoubt,
         "sent again": messages.requeued,
-        "dropped, outbox full": messages.discarded + messages.refusedFull,
+        dropped: messages.discarded + messages.refusedFull,
       }),
     ],
     ...auditRows(audit),

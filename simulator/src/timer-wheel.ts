@@ -13,7 +13,7 @@ const RINGING = -2;
 /** Alarms are numbered from 0. Each is set once at a time; one that is cleared or set anew does not ring before. */
 export class TimerWheel {
   readonly #world: World;
-  readonly #ring: (alarm: number) => void;
+  readonly #ring: (alarm: number, nowMs: number) => void;
   readonly #dueAtMs: Float64Array;
   readonly #slots: Int16Array;
   /** Doubly linked lists, one for each slot, ended by -1. */
@@ -29,7 +29,7 @@ export class TimerWheel {
   #timerAtMs = Number.POSITIVE_INFINITY;
   #isTurning = false;
 
-  constructor(world: World, alarmCount: number, ring: (alarm: number) => void) {
+  constructor(world: World, alarmCount: number, ring: (alarm: number, nowMs: number) => void) {
     this.#world = world;
     this.#ring = ring;
     this.#dueAtMs = new Float64Array(alarmCount);
@@ -93,6 +93,8 @@ export class TimerWheel {
   }
 
   readonly #turn = (): void => {
+    // It has fired. To clear it all the same would cost Node a quarter of what a turn takes.
+    this.#timer = undefined;
     this.#timerAtMs = Number.POSITIVE_INFINITY;
     const nowMs = this.#world.nowMs();
     this.#takeDue(nowMs);
@@ -101,7 +103,7 @@ export class TimerWheel {
       for (const alarm of this.#due) {
         if (this.#slots[alarm] !== RINGING) continue;
         this.#slots[alarm] = NOWHERE;
-        this.#ring(alarm);
+        this.#ring(alarm, nowMs);
       }
     } finally {
       this.#isTurning = false;

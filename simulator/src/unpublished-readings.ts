@@ -53,3 +53,19 @@ function* dueTimes({ count, firstDueAtMs, lastDueAtMs }: Batch): Generator<numbe
   const stepMs = count > 1 ? (lastDueAtMs - firstDueAtMs) / (count - 1) : 0;
   for (let index = 0; index < count; index++) yield firstDueAtMs + index * stepMs;
 }
+
+/** What to say of readings for which connected devices had no room; nothing if there are none. */
+export function pressedSentences(count: number): string[] {
+  if (count === 0) return [];
+  return [
+    `Readings that were dropped, because the broker did not take what waited in the outbox: ${count}. From due to acknowledged they count with the time that they would have waited at least; the subscriber never saw them. More room: publish.outbox in the scenario.`,
+  ];
+}
+
+/** What to say of readings that nobody took. */
+export function missedSentences(count: number): string[] {
+  if (count === 0) return [];
+  return [
+    `Readings that were never taken, because the load generator was busy for longer than an interval: ${count}. The broker is not to blame for them, nor for the latencies at that time.`,
+  ];
+}

@@ -91,7 +91,10 @@ describe("connecting", () => {
     expect(refused["5"]).toBe(attempted - connected);
     expect(refused["5"]).toBeGreaterThan(5);
     expect(refused["5"]).toBeLessThan(25);
-    expect(result.problems).toEqual(["Not connected within 30s: 1 of 3 devices."]);
+    expect(result.problems).toEqual([
+      "Connections failed. The broker refused the connection (return code 5): this client may not connect. Check --username, the password and the broker's access rules.",
+      "Not connected within 30s: 1 of 3 devices.",
+    ]);
   });
 
   test("a broker that takes a device and drops it at once is not hammered", async () => {
@@ -183,6 +186,36 @@ describe("readings", () => {
     const { published, refusedFull } = result.messages;
     expect(refusedFull).toBeGreaterThan(20);
     expect(published + refusedFull).toBe(result.generator.scheduleLag?.count);
+  });
+});
+
+describe("without an interval", () => {
+  const lines = ["connect: {}", "duration: 500ms"];
+
+  test.each([0, 1, 2])(
+    "at QoS %i readings go as fast as they are taken, and none is lost",
+    async (qos) => {
+      const { result, failed } = await run(
+        3,
+        `publish: { interval: 0s, qos: ${qos}, outbox: 3 }`,
+        lines,
+      );
+      expect(failed).toEqual([]);
+      const { published, refusedFull } = result.messages;
+      // A message a millisecond from each would be 1,500.
+      expect(published).toBeGreaterThan(1_500);
+      expect(refusedFull).toBe(0);
+      expect(result.audit?.delivered).toBe(published);
+    },
+  );
+
+  test("a device that was away goes on", async () => {
+    const fault = "fault: { kind: tcp-reset, target: 100%, away: 100ms }, duration: 500ms";
+    const group = "publish: { interval: 0s, qos: 1, outbox: 2 }, reconnect: { base: 10ms }";
+    const { result, failed } = await run(3, group, [...lines, fault]);
+    expect(failed).toEqual([]);
+    expect(result.connections.reconnected).toBe(3);
+    expect(telemetry.at(-1)?.atMs).toBeGreaterThan(1_000);
   });
 });
 

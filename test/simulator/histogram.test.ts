@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import { decodeFromCompressedBase64, type JsHistogram } from "hdr-histogram-js";
 import { expect, test } from "vitest";
 import { LatencyHistogram } from "../../simulator/src/histogram.ts";
 
@@ -109,4 +110,48 @@ test("the curve goes from all to the one longest, and agrees with the percentile
   }
   expect(new LatencyHistogram().curve()).toEqual([]);
   expect(histogramOf([5]).curve()).toHaveLength(1);
+});
+
+/** From 1 us to an hour, each decade as often. */
+const anyLatencies = fc.array(
+  fc.double({ min: -3, max: 6.5, noNaN: true }).map((exponent) => 10 ** exponent),
+  { minLength: 1, maxLength: 200 },
+);
+
+test("the mean is the one that the library takes so long for", () => {
+  fc.assert(
+    fc.property(anyLatencies, (latenciesMs) => {
+      const histogram = histogramOf(latenciesMs);
+      const library = decodeFromCompressedBase64(histogram.encode()) as JsHistogram;
+      const meanUs = 1_000 * (histogram.summary()?.meanMs ?? 0);
+      // A mean is given in whole microseconds.
+      expect(Math.abs(meanUs - library.mean)).toBeLessThanOrEqual(0.5 + 1e-9 * library.mean);
+      const { sumMs } = histogram.countsUpTo([]);
+      expect(1_000 * sumMs).toBeCloseTo(library.mean * latenciesMs.length, 3);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test("the counts up to some bounds are those of the library's own buckets", () => {
+  const anyBounds = anyLatencies.map((bounds) => bounds.toSorted((one, other) => one - other));
+  fc.assert(
+    fc.property(anyLatencies, anyBounds, (latenciesMs, boundsMs) => {
+      const histogram = histogramOf(latenciesMs);
+      const library = decodeFromCompressedBase64(histogram.encode()) as JsHistogram;
+      const toUs = (ms: number) => Math.max(1, Math.round(1_000 * ms));
+      const countUpTo = (boundMs: number) => {
+        const endUs = library.highestEquivalentValue(toUs(boundMs));
+        return latenciesMs.filter((latencyMs) => toUs(latencyMs) <= endUs).length;
+      };
+      expect(histogram.countsUpTo(boundsMs).counts).toEqual(boundsMs.map(countUpTo));
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test("no latency exceeds the longest bound, and none is below the shortest", () => {
+  const histogram = histogramOf([0.001, 1, 3_600_000]);
+  expect(histogram.countsUpTo([0, 0.001, 1, 3_600_000, 1e9]).counts).toEqual([0, 1, 2, 3, 3]);
+  expect(new LatencyHistogram().countsUpTo([1, 2])).toEqual({ counts: [0, 0], sumMs: 0 });
 });

@@ -454,7 +454,9 @@ describe("md", () => {
   test("says first whether all is well, then why not", () => {
     const markdown = summaryMarkdown(checkedResult());
     expect(markdown).toMatch(/^### wasmqtt <code>demo<\/code>\n/u);
-    expect(markdown).toContain("**❌ A threshold ended the run. 1 of 2 expectations and 1 of 2 thresholds failed.**");
+    expect(markdown).toContain(
+      "**❌ A threshold ended the run. 1 of 2 expectations and 1 of 2 thresholds failed.**",
+    );
     expect(markdown).toContain(
       "| ❌ | <code>wills_delivered</code> | <code>rate==1</code> | <code>90% (9 of 10)</code> |",
     );

@@ -65,6 +65,152 @@ describe("a fault", () => {
   });
 });
 
+describe("a spike", () => {
+  /** How often each device reported in each phase, and what came of the run. */
+  async function spikeRun(lines: string[], publish = "interval: 1s, jitter: 0%") {
+    const counts: Record<string, Record<string, number>> = {};
+    let phase = "";
+    const { result, failed } = await virtualRun(
+      `version: 1
+devices: [{ count: 8, publish: { ${publish} } }]
+phases:
+  - connect: { rate: 100/s }
+  - { name: before, duration: 10s }
+${lines.map((line) => `  - { ${line} }\n`).join("")}
+  - { name: after, duration: 10s }
+`,
+      {
+        onPhase: (name) => {
+          phase = name;
+        },
+        misbehaviour: {
+          copies: ({ topic, to }) => {
+            if (topic.endsWith("/telemetry") && to.startsWith("wasmqtt-observer")) {
+              const ofPhase = counts[phase] ?? {};
+              counts[phase] = ofPhase;
+              ofPhase[topic] = (ofPhase[topic] ?? 0) + 1;
+            }
+            return [0];
+          },
+        },
+      },
+    );
+    const countsIn = (name: string) => Object.values(counts[name] ?? {}).sort((a, b) => a - b);
+    return { result, failed, countsIn };
+  }
+
+  test("multiplies the readings of its devices, and afterwards all is as before", async () => {
+    const { failed, countsIn } = await spikeRun(["spike: { interval: 100ms }, duration: 10s"]);
+    expect(failed).toEqual([]);
+    expect(countsIn("before")).toEqual(new Array(8).fill(10));
+    expect(Math.min(...countsIn("spike"))).toBeGreaterThanOrEqual(98);
+    expect(Math.max(...countsIn("spike"))).toBeLessThanOrEqual(101);
+    expect(Math.min(...countsIn("after"))).toBeGreaterThanOrEqual(9);
+    expect(Math.max(...countsIn("after"))).toBeLessThanOrEqual(11);
+  });
+
+  test("befalls as many devices as it says, and leaves the others alone", async () => {
+    const { countsIn } = await spikeRun(["spike: { interval: 100ms, target: 25% }, duration: 10s"]);
+    expect(countsIn("spike").slice(0, 6)).toEqual(new Array(6).fill(10));
+    expect(Math.min(...countsIn("spike").slice(6))).toBeGreaterThanOrEqual(98);
+  });
+
+  test("can be a lull", async () => {
+    const { countsIn } = await spikeRun(["spike: { interval: 5s }, duration: 10s"]);
+    expect(countsIn("spike")).toEqual(new Array(8).fill(2));
+  });
+
+  test.each([
+    ["100ms", "0%"],
+    ["100ms", "50%"],
+    ["4s", "0%"],
+    ["4s", "50%"],
+  ])(
+    "at an interval of %s makes no reading late, with a jitter of %s",
+    async (interval, jitter) => {
+      const { result } = await spikeRun(
+        [`spike: { interval: ${interval} }, duration: 10s`],
+        `interval: 1s, jitter: ${jitter}`,
+      );
+      expect(result.generator.scheduleLag?.maxMs).toBeLessThanOrEqual(1);
+      expect(result.latencies.publishAck?.maxMs).toBeLessThanOrEqual(1);
+    },
+  );
+
+  test("ends what commands have said of the interval", async () => {
+    const { countsIn } = await spikeRun([
+      "commands: { text: interval 3000 }",
+      "name: slow, duration: 9s",
+      "spike: { interval: 500ms }, duration: 10s",
+    ]);
+    expect(countsIn("slow")).toEqual(new Array(8).fill(3));
+    expect(Math.min(...countsIn("after"))).toBeGreaterThanOrEqual(9);
+  });
+
+  test("says how many devices were not there", async () => {
+    const { result, countsIn } = await spikeRun([
+      "fault: { kind: tcp-reset, target: 3, away: 12s }, duration: 1s",
+      "spike: { interval: 100ms }, duration: 10s",
+    ]);
+    expect(countsIn("spike")).toHaveLength(5);
+    expect(result.problems).toEqual([
+      'Phase "spike": 3 devices went on as before, because they were not connected.',
+    ]);
+  });
+
+  test("ends with the run when somebody interrupts it", async () => {
+    const interrupt = new AbortController();
+    const { result, failed } = await run(["spike: { interval: 100ms }, duration: 1h"], {
+      ...during("spike", 2_000, () => interrupt.abort()),
+      interrupt: interrupt.signal,
+    });
+    expect(failed).toEqual([]);
+    expect(result.interrupted).toBe(true);
+    expect(result.durationMs).toBeLessThan(10_000);
+    expect(result.goodbyes).toBe(8);
+  });
+});
+
+describe("an interval that a command sets", () => {
+  test.each(["100", "3000"])("to %s ms makes no reading late", async (intervalMs) => {
+    const { result, failed } = await run([
+      `commands: { text: interval ${intervalMs} }`,
+      "duration: 10s",
+    ]);
+    expect(failed).toEqual([]);
+    expect(result.generator.scheduleLag?.maxMs).toBeLessThanOrEqual(1);
+  });
+});
+
+describe("an outbox", () => {
+  /** All devices are cut off for a minute, and take a reading each second. */
+  async function awayFor(outbox: string) {
+    return await virtualRun(`version: 1
+devices: [{ count: 3, cleanSession: false, publish: { interval: 1s, jitter: 0%, outbox: ${outbox} } }]
+phases:
+  - connect: { rate: 100/s }
+  - { duration: 3s }
+  - { fault: { kind: tcp-reset, target: 100%, away: 1m }, duration: 70s }
+`);
+  }
+
+  test.each([5, 20, 100])(
+    "of %i keeps so many readings of a device that is away",
+    async (outbox) => {
+      const { result, failed } = await awayFor(String(outbox));
+      expect(failed).toEqual([]);
+      const { published, refusedFull } = result.messages;
+      const keptCount = Math.min(60, outbox) * 3;
+      // Besides, each device took about a dozen readings while it was connected.
+      expect(published).toBeGreaterThanOrEqual(keptCount + 3 * 10);
+      expect(published).toBeLessThanOrEqual(2 * keptCount + 3 * 20);
+      if (outbox === 100) expect(refusedFull).toBe(0);
+      else expect(refusedFull).toBeGreaterThan(0);
+      expect(result.audit?.delivered).toBe(published);
+    },
+  );
+});
+
 describe("commands", () => {
   test("arrive, and those that were sent while the devices were away do too", async () => {
     const { result, failed, broker } = await run([

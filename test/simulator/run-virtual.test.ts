@@ -103,6 +103,7 @@ const anyPhase = fc
 
 const anyRun = fc.record({
   seed: fc.nat(),
+  partCount: fc.constantFrom(1, 2, 3),
   qos: fc.constantFrom(0, 1, 2),
   cleanSession: fc.boolean(),
   intervalMs: fc.integer({ min: 100, max: 3000 }),
@@ -116,7 +117,8 @@ function runOf(
   settings: typeof anyRun extends fc.Arbitrary<infer Run> ? Run : never,
   disturbances: Disturbance[] = [],
 ) {
-  const { seed, qos, cleanSession, intervalMs, jitter, keepAlive, lagMaxMs, phases } = settings;
+  const { seed, partCount, qos, cleanSession, intervalMs, jitter, keepAlive, lagMaxMs, phases } =
+    settings;
   const random = new RandomStream(seed, 0, "noise");
   return virtualRun(
     `version: 1
@@ -133,6 +135,7 @@ ${phases.map((phase) => `  - { ${phase} }\n`).join("")}
 observe: { grace: 2s }
 `,
     {
+      partCount,
       lagMs: () => random.uniform() * lagMaxMs,
       begun: ({ world, broker }) => {
         for (const { atMs, who } of disturbances) {
@@ -147,7 +150,7 @@ observe: { grace: 2s }
 const RUN_COUNT = Number(process.env["RUN_COUNT"] ?? 15);
 const SEARCH_MS = 2_000 * RUN_COUNT;
 
-test("an honest broker is never blamed, whatever faults overlap", {
+test("an honest broker is never blamed, whatever faults overlap, and however many parts a fleet has", {
   timeout: SEARCH_MS,
 }, async () => {
   await fc.assert(

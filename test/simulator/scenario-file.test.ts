@@ -245,7 +245,7 @@ phases:
       'my.yaml:4:31  broker.url is wrong. The broker URL "tcp://h" starts with tcp://, which is no scheme of MQTT. Write mqtt:// for MQTT over TCP',
       'my.yaml:6:12  devices[0].count must be a whole number from 1 to 100000, but is "many"',
       "my.yaml:7:21  devices[0].publish.qos must be 0, 1 or 2, but is 5",
-      "my.yaml:7:34  devices[0].publish.interval must be a duration from 100ms to 24h, such as 500ms, 10s, 2m or 1h, but is 10",
+      "my.yaml:7:34  devices[0].publish.interval must be a duration from 100ms to 24h, such as 500ms, 10s, 2m or 1h, or 0s for as fast as possible, but is 10",
       "my.yaml:7:46  devices[0].publish.jitter must be a percentage from 0% to 100%, such as 10%, but is 0.1",
       'my.yaml:7:59  devices[0].publish.retain must be true or false, but is "yes"',
       "my.yaml:9:13  phases[0].connect must be a mapping of keys (rate, timeout), but is empty",
@@ -273,7 +273,11 @@ phases:
   });
 
   test.each([
-    ["a phase of which nobody knows what it does", "- name: x", "must have one of connect, spike, fault"],
+    [
+      "a phase of which nobody knows what it does",
+      "- name: x",
+      "must have one of connect, spike, fault",
+    ],
     ["a phase that is no mapping", "- 5", "must have one of connect, spike, fault"],
     [
       "a phase that does two things",

@@ -31,6 +31,7 @@ test("these ship", () => {
     "demo",
     "last-will-all-kinds",
     "offline-messages",
+    "spike",
     "steady",
   ]);
 });
@@ -79,4 +80,12 @@ test("last-will-all-kinds has every kind of fault, and the patience that mosquit
   expect(faultKinds(scenario).sort()).toEqual([...FAULT_KINDS].sort());
   // Mosquitto 2.0 looks for silent clients about every 6 s, and is off by up to 1 s.
   expect(scenario.observe.graceMs).toBeGreaterThanOrEqual(7000);
+});
+
+test("spike goes through normal load, ten times as much, a fault and calm, and says what must hold", () => {
+  const { phases, groups, thresholds } = readScenario(textOf("spike"), "spike.yaml");
+  expect(phases.map(({ name }) => name)).toEqual(["ramp", "steady", "spike", "fault", "recover"]);
+  expect(phases.map(({ kind }) => kind)).toEqual(["connect", "steady", "spike", "fault", "steady"]);
+  expect(new Set(groups.map(({ publish }) => publish.qos))).toEqual(new Set([0, 1, 2]));
+  expect(thresholds.length).toBeGreaterThan(4);
 });

@@ -12,45 +12,49 @@ const anyDevice = fc.nat({ max: DEVICE_COUNT - 1 });
 /** Mostly the number after the last one, as devices count; now and then any. */
 const anyStep = fc.record({
   device: anyDevice,
-  side: fc.boolean(),
+  isOther: fc.boolean(),
   jump: fc.option(fc.nat({ max: VALUE_MAX }), { nil: undefined, freq: 3 }),
 });
 
-function plainSets(): Set<number>[] {
-  return Array.from({ length: DEVICE_COUNT }, () => new Set());
+/** Both kinds of sets, side by side. */
+class Pair {
+  readonly sets = new SequenceSets(DEVICE_COUNT);
+  readonly plain = Array.from({ length: DEVICE_COUNT }, () => new Set<number>());
+  readonly #next = new Array<number>(DEVICE_COUNT).fill(0);
+
+  /** Without `jump` the number after the last one. */
+  add(device: number, jump: number | undefined): void {
+    const value = jump ?? (this.#next[device] as number);
+    this.#next[device] = value + 1;
+    const set = this.plain[device] as Set<number>;
+    expect(this.sets.add(device, value)).toBe(!set.has(value));
+    set.add(value);
+  }
+
+  expectSame(): void {
+    const values = Array.from({ length: VALUE_MAX + 60 }, (_, value) => value);
+    for (const [device, set] of this.plain.entries()) {
+      expect(this.sets.size(device)).toBe(set.size);
+      expect(this.sets.largest(device)).toBe(set.size === 0 ? undefined : Math.max(...set));
+      expect(values.filter((value) => this.sets.has(device, value))).toEqual(
+        [...set].sort((one, other) => one - other),
+      );
+    }
+  }
 }
 
 test("they hold what a plain Set for each device holds", () => {
   fc.assert(
-    fc.property(fc.array(anyStep, { maxLength: 80 }), (steps) => {
-      const sides = [0, 1].map(() => ({
-        sets: new SequenceSets(DEVICE_COUNT),
-        plain: plainSets(),
-        next: new Array<number>(DEVICE_COUNT).fill(0),
-      }));
-      for (const { device, side, jump } of steps) {
-        const { sets, plain, next } = sides[side ? 1 : 0] as (typeof sides)[number];
-        const value = jump ?? (next[device] as number);
-        next[device] = value + 1;
-        const set = plain[device] as Set<number>;
-        expect(sets.add(device, value)).toBe(!set.has(value));
-        set.add(value);
-      }
-      for (const { sets, plain } of sides) {
-        for (const [device, set] of plain.entries()) {
-          expect(sets.size(device)).toBe(set.size);
-          expect(sets.largest(device)).toBe(set.size === 0 ? undefined : Math.max(...set));
-          for (let value = 0; value <= VALUE_MAX + 2; value++) {
-            expect(sets.has(device, value)).toBe(set.has(value));
-          }
-        }
-      }
-      const [one, other] = sides as [(typeof sides)[number], (typeof sides)[number]];
-      for (let device = 0; device < DEVICE_COUNT; device++) {
-        const theirs = other.plain[device] as Set<number>;
-        const common = [...(one.plain[device] as Set<number>)].filter((value) => theirs.has(value));
-        expect(one.sets.countCommon(device, other.sets)).toBe(common.length);
-        expect(other.sets.countCommon(device, one.sets)).toBe(common.length);
+    fc.property(fc.array(anyStep, { maxLength: 50 }), (steps) => {
+      const [one, other] = [new Pair(), new Pair()];
+      for (const { device, isOther, jump } of steps) (isOther ? other : one).add(device, jump);
+      one.expectSame();
+      other.expectSame();
+      for (const [device, set] of one.plain.entries()) {
+        const theirs = other.plain[device];
+        const commonCount = [...set].filter((value) => theirs?.has(value)).length;
+        expect(one.sets.countCommon(device, other.sets)).toBe(commonCount);
+        expect(other.sets.countCommon(device, one.sets)).toBe(commonCount);
       }
     }),
     { numRuns: 500 },

@@ -52,7 +52,12 @@ export class VirtualWorld implements World {
       timer.callback();
       await settled();
     }
-    this.#nowMs = endAtMs;
+    this.#nowMs = Math.max(this.#nowMs, endAtMs);
+  }
+
+  /** The process is busy for so long: the clock goes on, and what becomes due meanwhile is late. Call it from a timer. */
+  beBusy(durationMs: number): void {
+    this.#nowMs += durationMs;
   }
 
   #next(endAtMs: number): PendingTimer | undefined {

@@ -10,16 +10,17 @@ export const NO_NUMBER: i32 = -1;
 /** So many digits always fit an i32. */
 const DIGITS_MAX: u32 = 9;
 
-/** Writes a number without leading zeros; returns the address behind it. */
+/** Writes a number below 10^18 without leading zeros; returns the address behind it. One division a digit: they are slow. */
 export function writeDecimal(to: usize, value: u64): usize {
-  let digitCount: u32 = 1;
-  for (let rest = value / 10; rest > 0; rest /= 10) digitCount++;
+  let end = to + 1;
+  for (let power: u64 = 10; power <= value; power *= 10) end++;
   let rest = value;
-  for (let index = digitCount; index > 0; index--) {
-    store<u8>(to + index - 1, <u8>(ZERO + <u32>(rest % 10)));
-    rest /= 10;
+  for (let at = end; at > to; at--) {
+    const tens = rest / 10;
+    store<u8>(at - 1, <u8>(ZERO + <u32>(rest - tens * 10)));
+    rest = tens;
   }
-  return to + digitCount;
+  return end;
 }
 
 /** Writes thousandths with two decimals, rounded half away from zero: 21475 becomes 21.48. */

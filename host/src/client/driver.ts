@@ -14,8 +14,8 @@ export type EndReason = ConnectionError | ProtocolError | RefusedError | undefin
 
 /** What a driver tells its owner. */
 export interface DriverHandlers {
-  /** An event of the module, whose description in the session is valid during this call. */
-  event(event: Event): void;
+  /** An event of the module, whose description in the session is valid during this call. `nowMs` is the world's clock. */
+  event(event: Event, nowMs: number): void;
   /** The connection is over and the session knows it; the driver may open another. */
   ended(reason: EndReason): void;
   /** Bytes went to the transport: the outbox may have room again. */
@@ -180,10 +180,9 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   }
 
   /** Does what is due; for an owner with `wakeAt`. Too early or too often is harmless. */
-  wake(): void {
+  wake(nowMs = this.#world.nowMs()): void {
     this.#dueAtMs = Number.POSITIVE_INFINITY;
     const connection = this.#connection;
-    const nowMs = this.#world.nowMs();
     this.#report(connection, nowMs, true);
     if (connection !== undefined && connection === this.#connection) {
       // What was due has most likely queued something.
@@ -224,16 +223,19 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   /** Reports all events and sends all bytes; one may make room for the other. */
   #run(connection: Connection, nowMs: number): void {
+    let delayMs = 0;
     let hasSent = false;
     for (;;) {
       this.#report(connection, nowMs, false);
+      delayMs = this.session.nextDeadlineMs(nowMs);
       // What a connection makes due, such as a first reading, goes with what it has queued.
-      if (this.session.nextDeadlineMs(nowMs) === 0) this.#report(connection, nowMs, true);
+      if (delayMs === 0) this.#report(connection, nowMs, true);
       if (connection !== this.#connection || !this.#passOn(connection, nowMs)) break;
       hasSent = true;
     }
     if (hasSent && connection === this.#connection) this.#closeAfterDisconnect(connection);
-    this.#armTimer(nowMs);
+    if (delayMs === 0 || connection !== this.#connection) this.#armTimer(nowMs);
+    else this.#armTimerIn(delayMs, nowMs);
   }
 
   /** Stores and sends; true if that was anything. */
@@ -268,19 +270,25 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   /** Asks until there are no more events, or the connection is over. */
   #ask(connection: Connection | undefined, nowMs: number, isDue: boolean): void {
-    const { session } = this;
     while (connection === this.#connection && (isDue || !this.#isHolding())) {
-      const event = isDue ? session.tick(nowMs) : session.poll(nowMs);
+      const event = isDue ? this.session.tick(nowMs) : this.session.poll(nowMs);
       if (event === Event.None) return;
-      if (event < 0) {
-        if (connection !== undefined) this.#end(connection, new ProtocolError(event));
-        return;
-      }
-      if (event === Event.Refused && connection !== undefined) {
-        this.#end(connection, new RefusedError(session.eventValue));
-      }
-      this.#handlers.event(event);
+      const isEvent = this.#tell(event, connection, nowMs);
+      if (isDue || !isEvent) return; // if more is due, `nextDeadlineMs` says so
     }
+  }
+
+  /** False if it was not an event but a Status, which ends the connection. */
+  #tell(event: number, connection: Connection | undefined, nowMs: number): boolean {
+    if (event < 0) {
+      if (connection !== undefined) this.#end(connection, new ProtocolError(event));
+      return false;
+    }
+    if (event === Event.Refused && connection !== undefined) {
+      this.#end(connection, new RefusedError(this.session.eventValue));
+    }
+    this.#handlers.event(event, nowMs);
+    return true;
   }
 
   /** True while a connection that stands is paused. */
@@ -325,10 +333,13 @@ export class Driver<Exports extends CoreExports = CoreExports> {
     if (isSaid) connection.transport?.close(); // [MQTT-3.14.4-1]
   }
 
-  /** Sets the timer if something is due before it; an early timer finds nothing to do and is set again. */
   #armTimer(nowMs: number): void {
+    this.#armTimerIn(this.session.nextDeadlineMs(nowMs), nowMs);
+  }
+
+  /** Sets the timer if something is due before it; an early timer finds nothing to do and is set again. */
+  #armTimerIn(delayMs: number, nowMs: number): void {
     if (this.#hasStoreFailed) return;
-    const delayMs = this.session.nextDeadlineMs(nowMs);
     if (delayMs === NEVER_MS || nowMs + delayMs >= this.#dueAtMs) return;
     this.#dueAtMs = nowMs + delayMs;
     this.#setTimer(this.#dueAtMs, delayMs);

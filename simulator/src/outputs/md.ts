@@ -73,7 +73,7 @@ function countTable({ connections, messages, audit, generator }: RunResult): str
     ["messages published", messages.published],
     ["messages sent", qos0 + qos1 + qos2],
     ["messages acknowledged", messages.acknowledged],
-    ["messages dropped, outbox full", messages.discarded + messages.refusedFull],
+    ["messages dropped", messages.discarded + messages.refusedFull],
     ["messages received", audit?.delivered],
     ["messages lost by the broker", audit?.lost],
   ];

@@ -86,6 +86,7 @@ export function registerRun(program: Command, context: CliContext): void {
 async function run(call: CommandCall<RunFlags>): Promise<ExitCode> {
   // Only here: the simulator takes longer to load than the rest of the command line.
   const { loadScenario } = await import("../load-scenario.ts");
+  const { limitWarnings } = await import("../limits.ts");
   const { runAndReport } = await import("../run-and-report.ts");
   const { firmwareFor } = await import("../run-firmware.ts");
   const { threadCountFor } = await import("../run-threads.ts");
@@ -104,6 +105,7 @@ async function run(call: CommandCall<RunFlags>): Promise<ExitCode> {
   const outputs = flags.out ?? [];
   const firmwareOf = await firmwareFor(flags.firmware, scenario, context);
   const threadCount = threadCountFor(flags.jobs, scenario, context.system.cpuCount);
+  for (const warning of limitWarnings(scenario, context)) output.warn(warning);
   const options = { scenario, context, output, json, outputs, onStart, firmwareOf, threadCount };
   return withDashboard(
     { flag: flags.dashboard, scenarioName: scenario.name, context, output },
