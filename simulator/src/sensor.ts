@@ -65,6 +65,9 @@ export const ALARM_COUNT = 3;
 /** A PUBLISH at QoS 3, for which the broker must close [MQTT-3.3.1-4]. Of all malformed packets this is the one that brokers notice. */
 const GARBAGE = Uint8Array.of(0x36, 0x05, 0x00, 0x01, 0x61, 0x00, 0x01);
 
+/** A broker that has not closed a connection for so long since garbage came will not. Sooner, its FIN may be on its way. */
+const IGNORED_MS = 1_000;
+
 /** A device that lost its memory does not start with the identifier it may have under way at the broker. */
 const PACKET_ID_MAX = 65_535;
 
@@ -104,6 +107,7 @@ export class Sensor implements DriverHandlers {
   #openedAtMs = 0;
   /** Infinity until the connection stands. */
   #connectedAtMs = Number.POSITIVE_INFINITY;
+  #condemnedAtMs = 0;
   #attempt = 0;
   /** When the next reading should be taken; NaN before the first. */
   #dueAtMs = Number.NaN;
@@ -226,6 +230,7 @@ export class Sensor implements DriverHandlers {
   /** `protocol-error`: the broker must close. */
   sendGarbage(): void {
     this.#state = DeviceState.Condemned;
+    this.#condemnedAtMs = this.#surroundings.world.nowMs();
     this.#driver.transport?.write(GARBAGE);
   }
 
@@ -347,7 +352,8 @@ export class Sensor implements DriverHandlers {
     }
     const { log, openTransport, world } = this.#surroundings;
     this.stay();
-    if (this.#state === DeviceState.Condemned) log.ignored(this);
+    const isIgnored = world.nowMs() - this.#condemnedAtMs >= IGNORED_MS;
+    if (this.#state === DeviceState.Condemned && isIgnored) log.ignored(this);
     if (this.#driver.isOpen) this.#driver.detach()?.reset();
     if (this.#hasLostMemory) this.#boot(this.kind.core.exports.sequence(this.#session.at));
     this.#state = DeviceState.Connecting;
