@@ -24,6 +24,9 @@ const LAG_P99_MS_MAX = 20;
 /** A thread that works for a larger share of a span has no time left. */
 const BUSY_SHARE_MAX = 0.9;
 
+/** A shorter span, such as the last before a phase ends, is no second. */
+const SPAN_MS_MIN = 500;
+
 /** Of the time in which the devices work, so much may be busy before somebody must know. */
 const BUSY_SPANS_SHARE = 0.2;
 
@@ -76,9 +79,13 @@ export class GeneratorMeter {
     const cpuUs = this.#meter.cpuUs();
     const cpuPercent = spanMs > 0 ? (cpuUs - this.#lastCpuUs) / (spanMs * 10) : 0;
     this.#lastCpuUs = cpuUs;
+    if (spanMs >= SPAN_MS_MIN) this.#countSpan(loads);
+    return { cpuPercent, rssBytes: this.#meter.rssBytes() };
+  }
+
+  #countSpan(loads: readonly ThreadLoad[]): void {
     this.#spanCount++;
     if (loads.some(({ busyShare }) => busyShare > BUSY_SHARE_MAX)) this.#busySpanCount++;
-    return { cpuPercent, rssBytes: this.#meter.rssBytes() };
   }
 
   result(facts: GeneratorFacts): GeneratorResult {

@@ -264,14 +264,13 @@ class Run {
   #phaseBegins(name: string, kind: string): void {
     const nowMs = this.#options.world.nowMs() - this.#startedAtMs;
     const last = this.#phases.at(-1);
+    // A span ends with its phase, so that what happens in a phase is counted there.
+    const looking = last === undefined ? undefined : this.#sampler?.look();
     if (last !== undefined) last.endMs = nowMs;
     this.#phases.push({ name, kind, startMs: nowMs, endMs: nowMs });
     this.#options.onPhase?.(name);
     if (last?.kind !== "connect") return;
-    this.#sampler?.look().then(
-      ({ published }) => this.#generator.fleetConnected(published),
-      () => {}, // the part that cannot be asked ends the run
-    );
+    void looking?.then(({ published }) => this.#generator.fleetConnected(published));
   }
 
   async #restartBroker({ downtimeMs, keepState }: BrokerRestartPhase): Promise<boolean> {

@@ -21,10 +21,12 @@ export interface SamplerOptions {
   generator: GeneratorMeter;
   /** Of the thread of the run, where no part of the fleet is on it. */
   ownThread: ThreadMeter | undefined;
-  /** What is under way. */
-  now: () => Pick<RunSample, "phaseName" | "phaseIndex" | "problems">;
+  now: () => Now;
   listeners: readonly ((sample: RunSample) => void)[];
 }
+
+/** What is under way. */
+type Now = Pick<RunSample, "phaseName" | "phaseIndex" | "problems">;
 
 const SPAN_MS = 1_000;
 
@@ -54,9 +56,10 @@ export class Sampler {
     });
   }
 
-  /** The counts of all parts, now; ends a span. */
+  /** The counts of all parts, now; ends the span of what is under way. */
   look(): Promise<RunCounters> {
-    const look = this.#looking.then(() => this.#look());
+    const now = this.#options.now();
+    const look = this.#looking.then(() => this.#look(now));
     this.#looking = look.catch(() => {});
     return look;
   }
@@ -65,7 +68,7 @@ export class Sampler {
     this.#timer?.clear();
   }
 
-  async #look(): Promise<RunCounters> {
+  async #look(now: Now): Promise<RunCounters> {
     const { members, ownThread } = this.#options;
     const loads: ThreadLoad[] = ownThread === undefined ? [] : [ownThread.turn()];
     const counters = noCounters();
@@ -82,12 +85,17 @@ export class Sampler {
         }),
       ),
     );
-    this.#tell(counters, mergeBreakdowns(breakdowns), loads);
+    this.#tell(now, counters, mergeBreakdowns(breakdowns), loads);
     return counters;
   }
 
-  #tell(counters: RunCounters, breakdown: RunBreakdown, loads: readonly ThreadLoad[]): void {
-    const { world, startedAtMs, members, generator, now, listeners } = this.#options;
+  #tell(
+    now: Now,
+    counters: RunCounters,
+    breakdown: RunBreakdown,
+    loads: readonly ThreadLoad[],
+  ): void {
+    const { world, startedAtMs, members, generator, listeners } = this.#options;
     const nowMs = world.nowMs();
     const spanMs = nowMs - this.#lastAtMs;
     this.#lastAtMs = nowMs;
@@ -95,7 +103,7 @@ export class Sampler {
     const { totals } = this.#latencies;
     this.#latencies.turn((latencies) => {
       const sample: RunSample = {
-        ...now(),
+        ...now,
         atMs: nowMs - startedAtMs,
         spanMs,
         deviceCount: members.reduce((sum, { stateBytes }) => sum + stateBytes.length, 0),
