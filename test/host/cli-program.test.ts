@@ -127,6 +127,18 @@ describe("an error of a command", () => {
     expect(context.stderr.text).not.toContain("bug");
   });
 
+  test.each(["EMFILE", "ENFILE"])(
+    "for want of open files (%s) is no bug, but exit code 2",
+    async (code) => {
+      const error = Object.assign(new Error(`${code}: too many open files, open 'a.js'`), { code });
+      expect(await runTry(["try"], () => Promise.reject(error))).toBe(2);
+      expect(context.stderr.text).toMatch(
+        /^error: .*even to begin: E.FILE.*\n {2}Raise .*doctor -c/,
+      );
+      expect(context.stderr.text).not.toContain("bug");
+    },
+  );
+
   test("that nobody expected is exit code 1, called a bug, with its stack", async () => {
     const run = () => Promise.reject(new TypeError("x is not a function"));
     expect(await runTry(["try"], run)).toBe(1);

@@ -46,7 +46,10 @@ describe("the machine", () => {
   test.each([
     [undefined, /^✓ open files: no limit$/],
     [20_000, /^✓ open files: 20000, room for 19936 devices, or 9968 with the embedded broker$/],
-    [256, /^! open files: 256, room for 192 devices.*ulimit -n 65536$/],
+    [
+      256,
+      /^! open files: 256, room for 192 devices.*sudo prlimit --pid \$\$ --nofile=65536:65536$/,
+    ],
     [10, /^! open files: 10, room for 0 devices/],
   ])("with %s open files", async (openFileCountMax, line) => {
     context.system = { ...context.system, openFileCountMax };
@@ -80,6 +83,112 @@ describe("the machine", () => {
     const empty = Uint8Array.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
     expect(await withModule(Promise.resolve(empty))).toMatch(/^✗ .*: breaks a rule: one memory/);
     expect(await withModule(Promise.resolve(Buffer.from("text")))).toMatch(/does not start with/);
+  });
+});
+
+describe("a fleet", () => {
+  const RANGE = "/proc/sys/net/ipv4/ip_local_port_range";
+
+  /** The line of one check, what to do, and the exit code without the broker's. */
+  async function checkFor(name: string, ...args: string[]): Promise<string> {
+    context.stdout.text = "";
+    const { lines } = await doctor(...args);
+    const index = lines.findIndex((line) => line.slice(2).startsWith(`${name}:`));
+    const fix = lines[index + 1]?.startsWith("    ") === true ? lines[index + 1] : "";
+    return `${lines[index]}${fix}`;
+  }
+
+  test("that needs more open files than there are fails, and says how to have them", async () => {
+    context.system = { ...context.system, openFileCountMax: 12_000 };
+    const remote = ["-p", "1", "-c"];
+    expect(await checkFor("open files", ...remote, "11936")).toBe(
+      "✓ open files: this process may open 12000, and 11936 devices need 12000",
+    );
+    expect(await checkFor("open files", ...remote, "11937")).toBe(
+      "✗ open files: this process may open 12000, and 11937 devices need 12001    Raise the hard limit, then start again from the same shell: sudo prlimit --pid $$ --nofile=65536:65536",
+    );
+    expect(await checkFor("open files", "-c", "10000")).toMatch(
+      /^✗ .* 10000 devices and the embedded broker need 20064 /u,
+    );
+    context.system = { ...context.system, platform: "darwin" };
+    expect(await checkFor("open files", "-c", "100000")).toMatch(/Raise it: ulimit -n 262144$/u);
+    context.system = { ...context.system, openFileCountMax: undefined };
+    expect(await checkFor("open files", "-c", "100000")).toBe("✓ open files: no limit");
+  });
+
+  test("that needs more ports than one address has fails, and says how many addresses it takes", async () => {
+    const place = ["-h", "127.0.0.1", "-p", "1"];
+    expect(await checkFor("ports for connections", ...place, "-c", "28231")).toMatch(/^✓/u);
+    expect(await checkFor("ports for connections", ...place, "-c", "28232")).toBe(
+      `✗ ports for connections: 32768 to 60999, 28232 connections to one broker from one address, and 28233 connections (28232 devices and the run's own) come from 1    Widen them: sudo sysctl -w net.ipv4.ip_local_port_range="1024 65535"; or connect from 2 addresses of this machine (--ifaddr, once for each)`,
+    );
+    expect(await checkFor("ports for connections", ...place, "-c", "100000")).toMatch(
+      / {4}Connect from 4 addresses of this machine \(--ifaddr, once for each\)$/u,
+    );
+    const addresses = ["127.0.0.2", "127.0.0.3"].flatMap((address) => ["--ifaddr", address]);
+    const spread = await checkFor("ports for connections", ...place, ...addresses, "-c", "50000");
+    expect(spread).toMatch(/^✓ .* and 50001 connections .* come from 2$/u);
+    context.files.delete(RANGE);
+    expect(await checkFor("ports for connections", ...place, "-c", "50000")).toMatch(/^✓/u);
+  });
+
+  test.each([
+    ["1", "broker.invalid", "20000", /^✓ ports used before: are free again at once$/u],
+    ["2", "127.0.0.1", "20000", /^✓ .*at once$/u],
+    ["2", "broker.invalid", "20000", /^! .*for a minute.*tcp_tw_reuse=1$/u],
+    ["0", "127.0.0.1", "20000", /^! /u],
+    ["0", "127.0.0.1", "14000", /^✓ .*for a minute/u],
+  ])("with tcp_tw_reuse %s at %s and %s devices", async (reuse, host, count, line) => {
+    context.files.set("/proc/sys/net/ipv4/tcp_tw_reuse", `${reuse}\n`);
+    expect(await checkFor("ports used before", "-h", host, "-p", "1", "-c", count)).toMatch(line);
+  });
+
+  test("knows how many connections may wait at a broker on this machine", async () => {
+    const name = "connections that may wait";
+    context.files.set("/proc/sys/net/core/somaxconn", "128\n");
+    expect(await checkFor(name, "-c", "10")).toMatch(/^! .*: 128, .*somaxconn=4096$/u);
+    context.files.set("/proc/sys/net/core/somaxconn", "4096\n");
+    expect(await checkFor(name, "-c", "10")).toMatch(/^✓ .*: 4096, /u);
+    expect(await checkFor(name, "-h", "broker.invalid", "-c", "10")).toBe("undefined");
+  });
+
+  test("that needs more memory than the system or the container has left fails", async () => {
+    const place = ["-h", "127.0.0.1", "-p", "1"];
+    context.files.set("/proc/meminfo", "MemTotal:  9999999 kB\nMemAvailable:     512000 kB\n");
+    expect(await checkFor("memory", ...place, "-c", "10000")).toBe(
+      "✓ memory: 500 MiB free, and 10000 devices need about 330 MiB",
+    );
+    expect(await checkFor("memory", "-c", "10000")).toMatch(/^✗ .* need about 721 MiB .*fewer/u);
+    context.files.set("/sys/fs/cgroup/memory.max", "max\n");
+    expect(await checkFor("memory", ...place, "-c", "10000")).toMatch(/^✓ memory: 500 MiB/u);
+    context.files.set("/sys/fs/cgroup/memory.max", `${400 * 2 ** 20}\n`);
+    context.files.set("/sys/fs/cgroup/memory.current", `${200 * 2 ** 20}\n`);
+    expect(await checkFor("memory", ...place, "-c", "10000")).toMatch(/^✗ memory: 200 MiB free/u);
+    context.files.set("/sys/fs/cgroup/memory.stat", `anon 1\ninactive_file ${150 * 2 ** 20}\n`);
+    expect(await checkFor("memory", ...place, "-c", "10000")).toMatch(/^✓ memory: 350 MiB free/u);
+    context.stdout.text = "";
+    expect(await check("memory")).toBe("✓ memory: 350 MiB free, room for 10837 devices");
+  });
+
+  test("shares a single processor with a broker on this machine", async () => {
+    context.system = { ...context.system, cpuCount: 1 };
+    expect(await checkFor("processors", "-c", "10")).toMatch(/^! processors: 1; /u);
+    expect(await checkFor("processors", "-h", "broker.invalid", "-c", "10")).toMatch(/^✓/u);
+  });
+
+  test("that does not fit makes the exit code 99, and a number that cannot be is a mistake", async () => {
+    const broker = await startAedes();
+    const place = ["-h", "127.0.0.1", "-p", `${broker.port}`];
+    try {
+      expect((await doctor(...place, "-c", "1000")).exitCode).toBe(0);
+      context.system = { ...context.system, openFileCountMax: 1_000 };
+      expect((await doctor(...place, "-c", "1000")).exitCode).toBe(99);
+    } finally {
+      await broker.stop();
+    }
+    expect((await doctor("-c", "none")).exitCode).toBe(2);
+    expect((await doctor("-c", "100001")).exitCode).toBe(2);
+    expect((await doctor("-c", "10", "--ifaddr", "eth0")).exitCode).toBe(2);
   });
 });
 
@@ -236,8 +345,10 @@ test("--json is one document with a verdict for each check", async () => {
     "Node",
     "open files",
     "ports for connections",
+    "processors",
     "core.wasm",
     "thermometer.wasm",
+    "reporter.wasm",
     "broker",
   ]);
   expect(document.checks.at(-1)).toMatchObject({ verdict: "failed", fix: expect.any(String) });

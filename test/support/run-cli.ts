@@ -18,6 +18,8 @@ export interface CliOptions {
   /** Written to stdin, which is then closed. */
   input?: string;
   timeoutMs?: number;
+  /** What the process may not exceed, as `ulimit` takes it: "-n 128" is 128 open files. */
+  limit?: string;
 }
 
 export interface CliResult {
@@ -35,7 +37,11 @@ export function runCli(args: string[], options: CliOptions = {}): Promise<CliRes
 
 /** Starts `wasmqtt` with `args`. End it with `stop`, in a `finally` or an `afterEach`. */
 export function startCli(args: string[], options: CliOptions = {}): CliRun {
-  const child = spawn(process.execPath, [MAIN_PATH, ...args], {
+  const { limit } = options;
+  const words = [process.execPath, MAIN_PATH, ...args];
+  const [program = "", ...rest] =
+    limit === undefined ? words : ["sh", "-c", `ulimit ${limit} && exec "$@"`, "sh", ...words];
+  const child = spawn(program, rest, {
     env: { PATH: process.env["PATH"] ?? "", ...options.env },
   });
   child.stdin.on("error", () => {}); // it may end before it has read everything

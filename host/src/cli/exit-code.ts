@@ -52,9 +52,31 @@ export function explain(error: unknown): Explanation {
   if (error instanceof PublishError) {
     return { exitCode: ExitCode.Incomplete, problem, remedy: error.remedy };
   }
-  const remedy =
-    "This is a bug in wasmqtt: please report it with the lines below and what you typed";
-  return { exitCode: ExitCode.Unexpected, problem, remedy, stack: inspect(error) };
+  if (OUT_OF_FILES.has((error as NodeJS.ErrnoException | undefined)?.code)) {
+    return {
+      exitCode: ExitCode.Usage,
+      problem: `This process may not open as many files as it needs even to begin: ${problem}`,
+      remedy: "Raise the limit of open files: `wasmqtt doctor -c NUMBER` says how",
+    };
+  }
+  const report = "please report it with the lines below and what you typed";
+  const unexpected = { exitCode: ExitCode.Unexpected, stack: inspect(error) };
+  if (isTrap(error)) {
+    return {
+      ...unexpected,
+      problem: `The firmware trapped: ${problem}`,
+      remedy: `With --firmware, the bug is in that module: the lines below say in which function. Without, it is one in wasmqtt: ${report}`,
+    };
+  }
+  return { ...unexpected, problem, remedy: `This is a bug in wasmqtt: ${report}` };
+}
+
+/** Of the process, and of the whole system. */
+const OUT_OF_FILES: ReadonlySet<string | undefined> = new Set(["EMFILE", "ENFILE"]);
+
+/** A `WebAssembly.RuntimeError`, also one that comes from another thread: of its class only the name is left then. */
+function isTrap(error: unknown): boolean {
+  return error instanceof Error && error.name === "RuntimeError";
 }
 
 /** For the help texts. */

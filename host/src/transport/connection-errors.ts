@@ -27,7 +27,8 @@ const noWay: Explanation = {
 const noMoreFiles: Explanation = {
   failure: "unreachable",
   problem: "this process may not open more connections",
-  remedy: "Raise the limit of open files with `ulimit -n`, or connect fewer devices",
+  remedy:
+    "Raise the limit of open files (`wasmqtt doctor -c NUMBER` says how), or connect fewer devices",
 };
 const noLocalAddress: Explanation = {
   failure: "unreachable",

@@ -1,5 +1,6 @@
 /** What every transport must get right once: which call is allowed when, one `closed`, and the time limits. */
 
+import type { LookupFunction } from "node:net";
 import { ConnectionError } from "../errors.ts";
 import type { Timer, World } from "../world.ts";
 import type { BrokerUrl } from "./broker-url.ts";
@@ -30,6 +31,8 @@ export interface Dial extends ConnectionLimits {
   /** An address of this machine. */
   readonly localAddress: string | undefined;
   readonly highWaterLength: number;
+  /** Finds the addresses of a host name. */
+  readonly lookup: LookupFunction;
   /** Starts TLS on a connected socket; without it the connection is plain. */
   readonly secure: Secure | undefined;
 }

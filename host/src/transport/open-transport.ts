@@ -5,6 +5,7 @@ import { UsageError } from "../errors.ts";
 import type { World } from "../world.ts";
 import { type BrokerUrl, brokerAddressText } from "./broker-url.ts";
 import { type Dial, HIGH_WATER_LENGTH, OPEN_TIMEOUT_MS } from "./guarded-transport.ts";
+import { hostLookup } from "./host-lookup.ts";
 import { openTls } from "./layered-transport.ts";
 import { openTcp } from "./tcp.ts";
 import { type Secure, type TlsOptions, tlsTo } from "./tls.ts";
@@ -38,6 +39,7 @@ export function openTransport(
     localAddress: checkedAddress(options.localAddress),
     timeoutMs: options.timeoutMs ?? OPEN_TIMEOUT_MS,
     highWaterLength: options.highWaterLength ?? HIGH_WATER_LENGTH,
+    lookup: hostLookup(world),
     secure: secureFor(url, options.tls),
   };
   if (url.scheme === "ws" || url.scheme === "wss") return openWebSocket(dial);

@@ -19,7 +19,7 @@ export function connectSocket<Kind extends TcpSocket = TcpSocket>(
   dial: Dial,
   make: (options: SocketConstructorOpts) => Kind = (options) => new TcpSocket(options) as Kind,
 ): Kind {
-  const { url, localAddress } = dial;
+  const { url, localAddress, lookup } = dial;
   // A net.Socket hands its options on to Duplex, which its types do not say.
   const options: SocketConstructorOpts & DuplexOptions = { highWaterMark: dial.highWaterLength };
   return make(options)
@@ -27,6 +27,7 @@ export function connectSocket<Kind extends TcpSocket = TcpSocket>(
     .connect({
       host: url.host,
       port: url.port,
+      lookup,
       // Both ends must be of one family, and Node does not choose it by the local one.
       ...(localAddress === undefined ? {} : { localAddress, family: isIP(localAddress) }),
     });

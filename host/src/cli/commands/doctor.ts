@@ -1,34 +1,42 @@
 /** `wasmqtt doctor`: checks what a run needs from this machine, and says how to repair it. */
 
+import { isIP } from "node:net";
 import type { Command } from "commander";
 import type { ModuleName } from "../../core/core.ts";
+import { UsageError } from "../../errors.ts";
 import { inspectModule } from "../../module/inspect-module.ts";
 import { brokerUrlText } from "../../transport/broker-url.ts";
 import { openTransport } from "../../transport/open-transport.ts";
 import { action, type CliContext, type CommandCall, type SystemFacts } from "../command.ts";
 import { ExitCode } from "../exit-code.ts";
-import { addBrokerOptions, type BrokerFlags, type BrokerPlace, brokerPlace } from "../options.ts";
+import { type Check, isLoopback, machineChecks, type WantedFleet } from "../machine-checks.ts";
+import {
+  addBrokerOptions,
+  type BrokerFlags,
+  type BrokerPlace,
+  brokerPlace,
+  readInteger,
+} from "../options.ts";
 import type { Output } from "../output.ts";
 import { probeBroker } from "../probe-broker.ts";
 
-type Verdict = "ok" | "warning" | "failed";
-
-interface Check {
-  readonly name: string;
-  readonly verdict: Verdict;
-  readonly found: string;
-  /** What to do; empty where all is well. */
-  readonly fix: string;
-}
-
 interface DoctorFlags extends BrokerFlags {
+  count?: string;
+  ifaddr?: string[];
   json?: boolean;
 }
 
 export function registerDoctor(program: Command, context: CliContext): void {
   const command = program
     .command("doctor")
-    .description("Check this machine: Node, limits, ports, the modules, and a broker.");
+    .description("Check this machine: Node, limits, ports, the modules, and a broker.")
+    .optionsGroup("Fleet:")
+    .option("-c, --count <number>", "sensors: whether so many fit, and what to do if they do not")
+    .option(
+      "--ifaddr <address>",
+      "address of this machine to connect from, in turn with others (repeatable)",
+      (text: string, before: string[] = []) => [...before, text],
+    );
   addBrokerOptions(command)
     .optionsGroup("")
     .option("--json", "print one JSON document")
@@ -40,18 +48,43 @@ async function doctor(call: CommandCall<DoctorFlags>): Promise<ExitCode> {
   const { context, output, flags } = call;
   const { system } = context;
   const place = brokerPlace(flags, context, output);
+  const isNamed = wasNamed(flags, context.env);
+  const fleet = wantedFleet(flags, isNamed ? place : undefined);
   const checks = [
     checkNode(system.nodeVersion),
-    checkOpenFiles(system.openFileCountMax),
-    checkPorts(context),
+    ...machineChecks({ ...system, readFile: context.readFile }, fleet),
     await checkModule("core", system),
     await checkModule("thermometer", system),
-    await checkBroker(place, wasNamed(flags, context.env), context),
+    await checkModule("reporter", system),
+    await checkBroker(place, isNamed, context),
   ];
   const isHealthy = checks.every(({ verdict }) => verdict !== "failed");
   if (flags.json === true) output.json({ schema: "wasmqtt/doctor.v1", checks, isHealthy });
   else for (const check of checks) printCheck(check, output);
   return isHealthy ? ExitCode.Ok : ExitCode.ExpectationFailed;
+}
+
+/** As many as a scenario may have. */
+const DEVICE_COUNT_MAX = 100_000;
+
+/** Without a broker of somebody, a run brings its own. */
+function wantedFleet(
+  { count, ifaddr }: DoctorFlags,
+  place: BrokerPlace | undefined,
+): WantedFleet | undefined {
+  for (const address of ifaddr ?? []) {
+    if (isIP(address) !== 0) continue;
+    throw new UsageError(
+      `--ifaddr ${JSON.stringify(address)} is no IP address`,
+      "Give an IPv4 or IPv6 address of this machine",
+    );
+  }
+  if (count === undefined) return undefined;
+  return {
+    deviceCount: readInteger(count, "--count", 1, DEVICE_COUNT_MAX),
+    addressCount: ifaddr?.length ?? 1,
+    broker: place === undefined ? "embedded" : isLoopback(place.url.host) ? "local" : "remote",
+  };
 }
 
 function printCheck({ name, verdict, found, fix }: Check, output: Output): void {
@@ -73,50 +106,6 @@ function checkNode(version: string): Check {
     return { name, verdict: "warning", found, fix };
   }
   return { name, verdict: "ok", found, fix: "" };
-}
-
-/** Files, pipes and listeners that a process has open besides its devices. */
-const OTHER_FILE_COUNT = 64;
-/** A fleet of this size is ordinary. */
-const USUAL_DEVICE_COUNT = 1000;
-
-function checkOpenFiles(countMax: number | undefined): Check {
-  const name = "open files";
-  if (countMax === undefined) return { name, verdict: "ok", found: "no limit", fix: "" };
-  const deviceCount = Math.max(0, countMax - OTHER_FILE_COUNT);
-  const found =
-    `${countMax}, room for ${deviceCount} devices, ` +
-    `or ${Math.floor(deviceCount / 2)} with the embedded broker`;
-  if (deviceCount >= USUAL_DEVICE_COUNT) return { name, verdict: "ok", found, fix: "" };
-  return { name, verdict: "warning", found, fix: "Raise it: ulimit -n 65536" };
-}
-
-const PORT_RANGE_PATH = "/proc/sys/net/ipv4/ip_local_port_range";
-
-/** Each connection to one broker address takes one of these ports (RFC 6056). */
-function checkPorts(context: CliContext): Check {
-  const name = "ports for connections";
-  const range = readPortRange(context);
-  if (range === undefined) {
-    const found = `not known on ${context.system.platform}`;
-    return { name, verdict: "ok", found: `${found}; usually at least 16000`, fix: "" };
-  }
-  const [first, last] = range;
-  const count = last - first + 1;
-  const found = `${first} to ${last}, ${count} connections to one broker`;
-  if (count >= USUAL_DEVICE_COUNT) return { name, verdict: "ok", found, fix: "" };
-  const fix = 'Widen it: sudo sysctl -w net.ipv4.ip_local_port_range="1024 65535"';
-  return { name, verdict: "warning", found, fix };
-}
-
-function readPortRange(context: CliContext): [number, number] | undefined {
-  try {
-    const text = context.readFile(PORT_RANGE_PATH).toString();
-    const [first, last] = text.trim().split(/\s+/).map(Number);
-    return first === undefined || last === undefined ? undefined : [first, last];
-  } catch {
-    return undefined; // only Linux has this file
-  }
 }
 
 async function checkModule(module: ModuleName, { readModule }: SystemFacts): Promise<Check> {
