@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { phaseSchemas, rawPhase } from "./phase-schema.ts";
 import { RESULT_SCHEMA_ID, resultSchema } from "./result.ts";
-import { scenarioSchema } from "./scenario-schema.ts";
+import { group, rawDefaults, scenarioSchema } from "./scenario-schema.ts";
 import { rawThreshold, thresholdForms } from "./threshold-schema.ts";
 
 /** For editors (draft 2020-12). What depends on more than one key is checked when a scenario is read. */
@@ -14,6 +14,7 @@ export function scenarioJsonSchema(): object {
     io: "input",
     override: ({ zodSchema, jsonSchema }) => {
       if (zodSchema === rawPhase) Object.assign(jsonSchema, { anyOf: phaseKinds });
+      if (zodSchema === rawDefaults) Object.assign(jsonSchema, partSchema(group));
       if (zodSchema === rawThreshold) Object.assign(jsonSchema, { anyOf: thresholdKinds });
     },
   });

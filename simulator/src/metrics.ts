@@ -120,7 +120,7 @@ function messageMetrics(): Metric[] {
       ({ acknowledged }) => acknowledged,
     ),
     counter(
-      { name: "publish_dropped", description: "Readings that an outbox had no room for" },
+      { name: "publish_dropped", description: "Readings that were due and not published" },
       ({ messages }) => messages.discarded + messages.refusedFull,
       ({ dropped }) => dropped,
     ),

@@ -33,7 +33,7 @@ export interface RunCounters {
   sent: number;
   acknowledged: number;
   received: number;
-  /** Readings that an outbox had no room for. */
+  /** Readings that were due and not published. */
   dropped: number;
   faults: number;
   /** Last Wills that were or are owed, that came, and that nobody expected. */

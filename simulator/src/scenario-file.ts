@@ -4,7 +4,7 @@ import { basename, dirname, extname, isAbsolute, join } from "node:path";
 import type { z } from "zod";
 import { UsageError } from "../../host/src/errors.ts";
 import type { Overridden, ScenarioOverrides } from "./override-draft.ts";
-import { copyOf, isMapping, type KeyPath, valueAt } from "./plain-data.ts";
+import { copyOf, isMapping, type KeyPath, type Mapping, valueAt } from "./plain-data.ts";
 import { NAME_LENGTH_MAX, type Scenario } from "./scenario.ts";
 import { applyOverrides } from "./scenario-overrides.ts";
 import { scenarioSchema } from "./scenario-schema.ts";
@@ -40,7 +40,8 @@ export function readScenario(
       source.problems.map(({ message, ...place }) => ({ place, message })),
     );
   }
-  const draft = applyOverrides(withFileDefaults(source.data, fileName), overrides);
+  const document = withSharedSettings(withFileDefaults(source.data, fileName));
+  const draft = applyOverrides(document, overrides);
   const parsed = scenarioSchema.safeParse(draft.document);
   if (parsed.success && draft.mistakes.length === 0) {
     return { ...parsed.data, text: scenarioText(draft.document, parsed.data.broker.url) };
@@ -75,19 +76,55 @@ function withFileDefaults(data: unknown, fileName: string): unknown {
   return document;
 }
 
+/** What `defaults` says holds for each group that does not say it itself. */
+function withSharedSettings(document: unknown): unknown {
+  if (!isMapping(document) || !("defaults" in document)) return document;
+  const { defaults, ...rest } = document;
+  // No mapping, or no groups to apply it to: the check says so.
+  const groups = rest["devices"] ?? [{}];
+  if (!isMapping(defaults) || !Array.isArray(groups)) return document;
+  return { ...rest, devices: groups.map((group) => filledFrom(group, defaults)) };
+}
+
+/** `value` with what it lacks taken from `defaults`, mapping by mapping. */
+function filledFrom(value: unknown, defaults: Mapping): unknown {
+  if (!isMapping(value)) return value;
+  const filled: Mapping = { ...(copyOf(defaults) as Mapping), ...value };
+  for (const [key, item] of Object.entries(value)) {
+    const shared = defaults[key];
+    if (isMapping(shared)) filled[key] = filledFrom(item, shared);
+  }
+  return filled;
+}
+
+/** Where in the file the value at `path` was written: in its group, or in `defaults`. */
+function writtenAt(path: KeyPath, data: unknown): KeyPath {
+  const [first, index, ...rest] = path;
+  if (first !== "devices" || typeof index !== "number" || rest.length === 0) return path;
+  const shared: KeyPath = ["defaults", ...rest];
+  const isShared = valueAt(data, path) === undefined && valueAt(data, shared) !== undefined;
+  return isShared ? shared : path;
+}
+
 /** Unknown keys come several in an issue, with a line of the message for each. */
 function issueMistakes(issue: z.core.$ZodIssue, source: YamlSource, draft: Overridden): Mistake[] {
   const path = issue.path.filter((key) => typeof key !== "symbol");
-  const subject = path.length === 0 ? "the scenario" : pathText(path);
+  const subjectOf = (at: KeyPath) => (at.length === 0 ? "the scenario" : pathText(at));
   if (issue.code === "unrecognized_keys") {
     const messages = issue.message.split("\n");
-    return issue.keys.map((key, index) => ({
-      place: draft.flagOf([...path, key]) ?? source.placeOfKey([...path, key]),
-      message: `${subject} ${messages[index] ?? issue.message}`,
-    }));
+    return issue.keys.map((key, index) => {
+      const at = writtenAt([...path, key], source.data);
+      return {
+        place: draft.flagOf([...path, key]) ?? source.placeOfKey(at),
+        message: `${subjectOf(at.slice(0, -1))} ${messages[index] ?? issue.message}`,
+      };
+    });
   }
-  const place = draft.flagOf(path) ?? source.placeOfValue(path);
-  return [{ place, message: `${subject} ${sentenceEnd(issue.message, path, draft.document)}` }];
+  const at = writtenAt(path, source.data);
+  const place = draft.flagOf(path) ?? source.placeOfValue(at);
+  return [
+    { place, message: `${subjectOf(at)} ${sentenceEnd(issue.message, path, draft.document)}` },
+  ];
 }
 
 /** Says what was found where the message only says what must be. */

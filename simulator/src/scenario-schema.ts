@@ -97,7 +97,7 @@ const interval = () =>
     error: intervalError,
   });
 
-const group = strict({
+export const group = strict({
   group: line(NAME_LENGTH_MAX)
     .optional()
     .describe("What the group is called in the output; else sensors, sensors-2 and so on"),
@@ -152,6 +152,11 @@ const group = strict({
   }).prefault({}),
 }).describe("Devices that are alike");
 
+/** By now each group has taken from them what it lacks. The published schema shows a group in their place. */
+export const rawDefaults = z.unknown().refine((value) => value === undefined, {
+  error: "must be a mapping, with a list of groups (devices) to apply it to",
+});
+
 const observe = strict({
   wills: trueOrFalse().default(true).describe("Accounts for each Last Will"),
   audit: trueOrFalse().default(true).describe("Accounts for each reading"),
@@ -171,6 +176,9 @@ const file = strict({
     .default(1)
     .describe("The same seed gives the same fleet and the same faults"),
   broker: broker.prefault({}),
+  defaults: rawDefaults
+    .optional()
+    .describe("What holds for each group of devices that does not say it itself"),
   devices: z
     .array(group, { error: "must be a list of groups of devices" })
     .min(1, { error: "must have at least one group of devices" })

@@ -239,7 +239,7 @@ phases:
     durtion: 5s
 `;
     expect(mistakes(text)).toEqual([
-      'my.yaml:2:1  the scenario has an unknown key "conut". Allowed: $schema, version, name, description, seed, broker, devices, phases, observe, thresholds',
+      'my.yaml:2:1  the scenario has an unknown key "conut". Allowed: $schema, version, name, description, seed, broker, defaults, devices, phases, observe, thresholds',
       "my.yaml:3:7  seed must be a whole number from 0 to 4294967295, but is -1",
       'my.yaml:4:11  broker has an unknown key "keepalive". Did you mean "keepAlive"? Allowed: url, keepAlive, responseTimeout, username, password, passwordFile, localAddresses, tls',
       'my.yaml:4:31  broker.url is wrong. The broker URL "tcp://h" starts with tcp://, which is no scheme of MQTT. Write mqtt:// for MQTT over TCP',
@@ -376,5 +376,50 @@ describe("texts that are no YAML, or no honest one", () => {
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+describe("what groups share", () => {
+  const shared = `version: 1
+defaults:
+  cleanSession: false
+  publish: { interval: 2s, qos: 2 }
+devices:
+  - { group: many, count: 7 }
+  - { group: quick, publish: { interval: 1s } }
+`;
+
+  test("stands in defaults, and each group may say something else", () => {
+    const { groups } = readScenario(shared, "my.yaml");
+    expect(groups.map(({ count, cleanSession }) => [count, cleanSession])).toEqual([
+      [7, false],
+      [100, false],
+    ]);
+    expect(groups.map(({ publish }) => [publish.intervalMs, publish.qos])).toEqual([
+      [2000, 2],
+      [1000, 2],
+    ]);
+  });
+
+  test("holds for the one group of a file that names none", () => {
+    const { groups } = readScenario("version: 1\ndefaults: { count: 3 }\n", "my.yaml");
+    expect(groups.map(({ count }) => count)).toEqual([3]);
+  });
+
+  test("a flag wins over it", () => {
+    const { groups } = readScenario(shared, "my.yaml", { qos: "0" });
+    expect(groups.map(({ publish }) => publish.qos)).toEqual([0, 0]);
+  });
+
+  test("a mistake in it is reported once, and where it stands", () => {
+    const read = () => readScenario(shared.replace("qos: 2", "qos: 3, quos: 1"), "my.yaml");
+    expect(read).toThrow("2 mistakes");
+    expect(read).toThrow("my.yaml:4:33  defaults.publish.qos must be");
+    expect(read).toThrow('my.yaml:4:36  defaults.publish has an unknown key "quos"');
+  });
+
+  test.each(["7", "[]"])("it is a mapping, not %s", (text) => {
+    const read = () => readScenario(`version: 1\ndefaults: ${text}\n`, "my.yaml");
+    expect(read).toThrow("my.yaml:2:11  defaults must be a mapping");
   });
 });

@@ -191,7 +191,7 @@ const COUNTERS: readonly CounterRow[] = [
   },
   {
     name: "wasmqtt_publish_dropped_total",
-    help: "Readings that an outbox had no room for.",
+    help: "Readings that were due and not published.",
     series: one(({ counters }) => counters.dropped),
   },
   {

@@ -77,7 +77,7 @@ export function registerRun(program: Command, context: CliContext): void {
     .option(
       "--ifaddr <address>",
       "address of this machine to connect from, in turn with others (repeatable)",
-      (text: string, before: string[] = []) => [...before, text],
+      (text: string, before: string[] = []) => [...before, ...text.split(",")],
     )
     .addHelpText("after", "\nWithout a broker in flags or scenario, the run brings its own.")
     .action(action(context, run));
