@@ -15,6 +15,7 @@ const SCENARIOS: [name: string, flags: string[]][] = [
   ["last-will-all-kinds", ["-c", "40"]],
   ["offline-messages", ["-c", "40"]],
   ["broker-restart", ["-c", "40"]],
+  ["spike", ["-c", "60"]],
 ];
 
 async function run(args: string[]): Promise<{ exitCode: number | null; result: RunResult }> {

@@ -35,10 +35,15 @@ async function runInParts(text: string, partCount: number): Promise<PartsRun> {
   return { ...run, messages, clientIds };
 }
 
-/** All of a result but who computed it, when in real time, and how hard that was. */
+/**
+ * All of a result but who computed it, when in real time, and how hard that was. Nor how many devices are connected at the
+ * end of each span: at the moment in which a phase ends, some part may have begun with the next.
+ */
 function outcomeOf({ runId, startedAt, environment, generator, timeline, ...rest }: RunResult) {
   const { scheduleLag } = generator;
-  const points = timeline.map(({ cpuPercent, rssBytes, eventLoopDelayMs, ...point }) => point);
+  const points = timeline.map(
+    ({ cpuPercent, rssBytes, eventLoopDelayMs, connected, ...point }) => point,
+  );
   return { ...rest, scheduleLag, points };
 }
 

@@ -101,9 +101,10 @@ test("it rings what a plain list of alarms rings, at the same times and in the s
       async (steps, reactions) => {
         const world = new VirtualWorld();
         const rung: Ring[] = [];
-        const wheel: TimerWheel = new TimerWheel(world, ALARM_COUNT, (alarm) => {
+        const wheel: TimerWheel = new TimerWheel(world, ALARM_COUNT, (alarm, atMs) => {
           const reaction = reactions[rung.length];
-          rung.push({ alarm, atMs: world.nowMs() });
+          expect(atMs).toBe(world.nowMs());
+          rung.push({ alarm, atMs });
           if (reaction !== undefined) {
             perform(wheel, world.nowMs(), reaction.alarm, reaction.act);
           }
