@@ -48,6 +48,7 @@ export class SensorKind {
   readonly connectOptions: ConnectOptions;
   readonly #scenario: Scenario;
   readonly #password: string | undefined;
+  readonly #capacities = new Map<number, Capacities>();
   /** Where the profile's block lies in the module's memory. */
   readonly #blockAt: number;
 
@@ -95,22 +96,11 @@ export class SensorKind {
 
   /** As much room for client id, Will, credentials and waiting readings as they need. A fleet of 10,000 has to fit. */
   capacities(clientId: string, { username = "", password = "" }: Credentials): Capacities {
-    const idLength = Buffer.byteLength(clientId);
-    const { outboxCount } = this.group.publish;
-    const { profile } = this;
-    return {
-      receive: RECEIVE_LENGTH + idLength,
-      transmit:
-        OVERHEAD_LENGTH +
-        profile.birthsLength(idLength) +
-        outboxCount * profile.readingLength(idLength),
-      identity:
-        profile.identityLength(idLength) +
-        Buffer.byteLength(username) +
-        Buffer.byteLength(password) +
-        CREDENTIAL_HEADERS_LENGTH,
-      incomingCount: INCOMING_COUNT,
-    };
+    const bare = this.#capacitiesFor(Buffer.byteLength(clientId));
+    if (username === "" && password === "") return bare;
+    const length =
+      Buffer.byteLength(username) + Buffer.byteLength(password) + CREDENTIAL_HEADERS_LENGTH;
+    return { ...bare, identity: bare.identity + length };
   }
 
   /** Readings that can be under way at the same time, at most. */
@@ -118,6 +108,24 @@ export class SensorKind {
     const { transmit } = this.capacities(clientId, NOBODY);
     const length = READING_LENGTH_MIN + Buffer.byteLength(clientId);
     return Math.min(PLACE_COUNT_MAX, Math.ceil(transmit / length));
+  }
+
+  /** Without credentials. One object for all client ids of a length: a profile takes its time to measure itself. */
+  #capacitiesFor(idLength: number): Capacities {
+    let capacities = this.#capacities.get(idLength);
+    if (capacities === undefined) {
+      const { profile } = this;
+      const { outboxCount } = this.group.publish;
+      const readingsLength = outboxCount * profile.readingLength(idLength);
+      capacities = {
+        receive: RECEIVE_LENGTH + idLength,
+        transmit: OVERHEAD_LENGTH + profile.birthsLength(idLength) + readingsLength,
+        identity: profile.identityLength(idLength),
+        incomingCount: INCOMING_COUNT,
+      };
+      this.#capacities.set(idLength, capacities);
+    }
+    return capacities;
   }
 
   #placeBlock(): number {
