@@ -23,7 +23,7 @@ const { Event } = await importFromDist("firmware/core/abi.js");
 
 const CONNECT = { cleanSession: true, keepAliveSeconds: 60, responseTimeoutMs: 10_000 };
 
-/** As the fleet's: see simulator/src/sensor.ts. */
+/** As the fleet's: see simulator/src/fleet/sensor.ts. */
 const CAPACITIES = { receive: 512, transmit: 2048, incomingCount: 16, identity: 64 };
 
 /** The module's own clock never runs: readings are taken when the pace says so. */

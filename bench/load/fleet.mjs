@@ -10,10 +10,10 @@ const { loadCore } = await importFromDist("host/src/core/core.js");
 const { openTransport } = await importFromDist("host/src/transport/open-transport.js");
 const { parseBrokerUrl } = await importFromDist("host/src/transport/broker-url.js");
 const { realWorld: world } = await importFromDist("host/src/world.js");
-const { Fleet } = await importFromDist("simulator/src/fleet.js");
-const { LatencyMeter } = await importFromDist("simulator/src/latency-meter.js");
-const { TelemetryAudit } = await importFromDist("simulator/src/telemetry-audit.js");
-const { WillLedger } = await importFromDist("simulator/src/will-ledger.js");
+const { Fleet } = await importFromDist("simulator/src/fleet/fleet.js");
+const { LatencyMeter } = await importFromDist("simulator/src/fleet/latency-meter.js");
+const { TelemetryAudit } = await importFromDist("simulator/src/fleet/telemetry-audit.js");
+const { WillLedger } = await importFromDist("simulator/src/fleet/will-ledger.js");
 
 const GRACE_MS = 10_000;
 

@@ -1,10 +1,10 @@
 /** The JSON Schemas that are published: the form of a scenario file, and of a result. */
 
 import { z } from "zod";
-import { phaseSchemas, rawPhase } from "./phase-schema.ts";
-import { RESULT_SCHEMA_ID, resultSchema } from "./result.ts";
-import { group, rawDefaults, scenarioSchema } from "./scenario-schema.ts";
-import { rawThreshold, thresholdForms } from "./threshold-schema.ts";
+import { RESULT_SCHEMA_ID, resultSchema } from "./run/result.ts";
+import { phaseSchemas, rawPhase } from "./scenario/phase-schema.ts";
+import { group, rawDefaults, scenarioSchema } from "./scenario/scenario-schema.ts";
+import { rawThreshold, thresholdForms } from "./scenario/threshold-schema.ts";
 
 /** For editors (draft 2020-12). What depends on more than one key is checked when a scenario is read. */
 export function scenarioJsonSchema(): object {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { type RunResult, resultSchema } from "../../simulator/src/result.ts";
+import { type RunResult, resultSchema } from "../../simulator/src/run/result.ts";
 import { type Mosquitto, startAedes, startMosquitto } from "../support/brokers.ts";
 import { describeWith } from "../support/optional.ts";
 import { type CliResult, runCli, startCli } from "../support/run-cli.ts";

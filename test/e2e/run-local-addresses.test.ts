@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { EmbeddedBroker } from "../../host/src/broker/embedded-broker.ts";
-import { resultSchema } from "../../simulator/src/result.ts";
+import { resultSchema } from "../../simulator/src/run/result.ts";
 import { startAedes } from "../support/brokers.ts";
 import { runCli } from "../support/run-cli.ts";
 

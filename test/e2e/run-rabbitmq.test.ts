@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { runCli } from "../../host/src/cli/program.ts";
 import { readModule } from "../../host/src/core/core.ts";
 import { registerRun } from "../../simulator/src/cli/commands/run.ts";
-import { type RunResult, resultSchema } from "../../simulator/src/result.ts";
+import { type RunResult, resultSchema } from "../../simulator/src/run/result.ts";
 import { describeWith } from "../support/optional.ts";
 import { findingOf, idsOf, notAsDocumented, type Probing, probing } from "../support/probing.ts";
 import { RABBITMQ_START_LIMIT_MS, type RabbitMq, startRabbitMq } from "../support/rabbitmq.ts";

@@ -3,7 +3,7 @@
 import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { resultSchema } from "../../simulator/src/result.ts";
+import { resultSchema } from "../../simulator/src/run/result.ts";
 import { type Mosquitto, type MosquittoOptions, startMosquitto } from "../support/brokers.ts";
 import { describeWith } from "../support/optional.ts";
 import { createPki, type Identity, type Pki } from "../support/pki.ts";

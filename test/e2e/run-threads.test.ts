@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type RunResult, resultSchema } from "../../simulator/src/result.ts";
+import { type RunResult, resultSchema } from "../../simulator/src/run/result.ts";
 import { mosquittoSub, startMosquitto } from "../support/brokers.ts";
 import { describeWith } from "../support/optional.ts";
 import { type CliResult, runCli, startCli } from "../support/run-cli.ts";

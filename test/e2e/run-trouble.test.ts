@@ -5,7 +5,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { type RunResult, resultSchema } from "../../simulator/src/result.ts";
+import { type RunResult, resultSchema } from "../../simulator/src/run/result.ts";
 import { startAedes } from "../support/brokers.ts";
 import { type CliResult, runCli, startCli } from "../support/run-cli.ts";
 

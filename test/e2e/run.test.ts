@@ -1,7 +1,7 @@
 /** Every scenario that ships, through the command line, with the counts checked from outside. */
 
 import { describe, expect, test } from "vitest";
-import { type RunResult, resultSchema } from "../../simulator/src/result.ts";
+import { type RunResult, resultSchema } from "../../simulator/src/run/result.ts";
 import { type MosquittoSub, mosquittoSub, startMosquitto } from "../support/brokers.ts";
 import { describeWith } from "../support/optional.ts";
 import { runCli } from "../support/run-cli.ts";

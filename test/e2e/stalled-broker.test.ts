@@ -10,10 +10,10 @@ import { openTransport } from "../../host/src/transport/open-transport.ts";
 import type { OpenTransport } from "../../host/src/transport/transport.ts";
 import { realWorld } from "../../host/src/world.ts";
 import { LatencyHistogram } from "../../simulator/src/histogram.ts";
-import type { LatencyResult, RunResult } from "../../simulator/src/result.ts";
-import { runScenario } from "../../simulator/src/run.ts";
-import { readScenario } from "../../simulator/src/scenario-file.ts";
-import { summaryText } from "../../simulator/src/summary.ts";
+import type { LatencyResult, RunResult } from "../../simulator/src/run/result.ts";
+import { runScenario } from "../../simulator/src/run/run.ts";
+import { readScenario } from "../../simulator/src/scenario/scenario-file.ts";
+import { summaryText } from "../../simulator/src/summary/summary.ts";
 import { type Mosquitto, startMosquitto } from "../support/brokers.ts";
 import { describeWith } from "../support/optional.ts";
 

@@ -3,7 +3,7 @@
 import { beforeEach, expect, test } from "vitest";
 import { Status } from "../../firmware/core/abi.ts";
 import { ConnectionError, ProtocolError, RefusedError } from "../../host/src/errors.ts";
-import { ConnectionTroubles } from "../../simulator/src/connection-troubles.ts";
+import { ConnectionTroubles } from "../../simulator/src/fleet/connection-troubles.ts";
 
 let sentences: string[];
 let troubles: ConnectionTroubles;

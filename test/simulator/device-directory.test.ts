@@ -1,11 +1,11 @@
 /** All devices by name and number, whichever part has them. */
 
 import { describe, expect, test } from "vitest";
-import { DeviceDirectory } from "../../simulator/src/device-directory.ts";
-import { DeviceState } from "../../simulator/src/device-states.ts";
-import type { FleetMember } from "../../simulator/src/fleet-member.ts";
-import { localIndex, partOf, partSize } from "../../simulator/src/fleet-part.ts";
-import { readScenario } from "../../simulator/src/scenario-file.ts";
+import { DeviceDirectory } from "../../simulator/src/fleet/device-directory.ts";
+import { DeviceState } from "../../simulator/src/fleet/device-states.ts";
+import type { FleetMember } from "../../simulator/src/fleet/fleet-member.ts";
+import { localIndex, partOf, partSize } from "../../simulator/src/fleet/fleet-part.ts";
+import { readScenario } from "../../simulator/src/scenario/scenario-file.ts";
 
 const TEXT = `version: 1
 seed: 5

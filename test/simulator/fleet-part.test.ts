@@ -10,9 +10,9 @@ import {
   partSize,
   placesOf,
   WHOLE_FLEET,
-} from "../../simulator/src/fleet-part.ts";
-import { type DeviceGroup, deviceCount } from "../../simulator/src/scenario.ts";
-import { readScenario } from "../../simulator/src/scenario-file.ts";
+} from "../../simulator/src/fleet/fleet-part.ts";
+import { type DeviceGroup, deviceCount } from "../../simulator/src/scenario/scenario.ts";
+import { readScenario } from "../../simulator/src/scenario/scenario-file.ts";
 
 const anyFleet = fc.record({
   groups: fc.array(

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { type GeneratorFacts, GeneratorMeter } from "../../simulator/src/generator-meter.ts";
 import { LatencyHistogram } from "../../simulator/src/histogram.ts";
-import { latencyResult } from "../../simulator/src/result.ts";
+import { type GeneratorFacts, GeneratorMeter } from "../../simulator/src/run/generator-meter.ts";
+import { latencyResult } from "../../simulator/src/run/result.ts";
 
 /** A process whose numbers the test sets. */
 class FakeProcess {

@@ -1,8 +1,8 @@
 /** What is measured once is in the span and, from its end on, in the total. */
 
 import { expect, test } from "vitest";
-import { LatencyMeter } from "../../simulator/src/latency-meter.ts";
-import { LATENCY_NAMES } from "../../simulator/src/run-sample.ts";
+import { LatencyMeter } from "../../simulator/src/fleet/latency-meter.ts";
+import { LATENCY_NAMES } from "../../simulator/src/run/run-sample.ts";
 
 test("a span is seen with what it has, then added to the total and emptied", () => {
   const meter = new LatencyMeter();

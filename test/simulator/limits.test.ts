@@ -2,7 +2,7 @@
 
 import { beforeEach, expect, test } from "vitest";
 import { limitWarnings } from "../../simulator/src/cli/limits.ts";
-import { readScenario } from "../../simulator/src/scenario-file.ts";
+import { readScenario } from "../../simulator/src/scenario/scenario-file.ts";
 import { RecordingContext } from "../support/run-cli.ts";
 
 let context: RecordingContext;

@@ -1,16 +1,16 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { expectations } from "../../simulator/src/expectations.ts";
 import { LatencyHistogram } from "../../simulator/src/histogram.ts";
-import { mergeResults } from "../../simulator/src/merge-results.ts";
-import { mergeTimelines } from "../../simulator/src/merge-timelines.ts";
+import { expectations } from "../../simulator/src/run/expectations.ts";
+import { mergeResults } from "../../simulator/src/run/merge-results.ts";
+import { mergeTimelines } from "../../simulator/src/run/merge-timelines.ts";
 import {
   latencyResult,
   type RunResult,
   resultSchema,
   type TimelinePoint,
-} from "../../simulator/src/result.ts";
-import { evaluateThresholds } from "../../simulator/src/thresholds.ts";
+} from "../../simulator/src/run/result.ts";
+import { evaluateThresholds } from "../../simulator/src/run/thresholds.ts";
 import { sampleResult } from "./sample-result.ts";
 
 /** A result as a run writes it: judged. */

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { LatencyHistogram } from "../../simulator/src/histogram.ts";
-import { mergeLatencies, mergeTallies, type Tally } from "../../simulator/src/merge-tallies.ts";
-import { latencyResult } from "../../simulator/src/result.ts";
-import { FAULT_KINDS } from "../../simulator/src/scenario.ts";
+import { mergeLatencies, mergeTallies, type Tally } from "../../simulator/src/run/merge-tallies.ts";
+import { latencyResult } from "../../simulator/src/run/result.ts";
+import { FAULT_KINDS } from "../../simulator/src/scenario/scenario.ts";
 import { sampleResult } from "./sample-result.ts";
 
 const latencyMs = fc.double({ min: 0.001, max: 100_000, noNaN: true });

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { Measurement } from "../../simulator/src/metric.ts";
-import { findMetric, METRICS } from "../../simulator/src/metrics.ts";
-import type { RunResult } from "../../simulator/src/result.ts";
+import type { Measurement } from "../../simulator/src/run/metric.ts";
+import { findMetric, METRICS } from "../../simulator/src/run/metrics.ts";
+import type { RunResult } from "../../simulator/src/run/result.ts";
 import { sampleResult } from "./sample-result.ts";
 import { emptySample, sampleSample } from "./sample-sample.ts";
 

@@ -14,7 +14,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { UsageError } from "../../host/src/errors.ts";
 import { realDisk } from "../../simulator/src/outputs/file-target.ts";
 import { type Outputs, openOutputs } from "../../simulator/src/outputs/outputs.ts";
-import { resultSchema } from "../../simulator/src/result.ts";
+import { resultSchema } from "../../simulator/src/run/result.ts";
 import {
   diskError,
   failingDisk,

@@ -10,8 +10,8 @@ import { reportPage } from "../../simulator/src/outputs/html.ts";
 import { junitXml } from "../../simulator/src/outputs/junit.ts";
 import { summaryMarkdown } from "../../simulator/src/outputs/md.ts";
 import { NdjsonFormat, type SampleLine } from "../../simulator/src/outputs/ndjson.ts";
-import type { RunResult } from "../../simulator/src/result.ts";
-import { LATENCY_NAMES } from "../../simulator/src/run-sample.ts";
+import type { RunResult } from "../../simulator/src/run/result.ts";
+import { LATENCY_NAMES } from "../../simulator/src/run/run-sample.ts";
 import { HOSTILE_NAMES, RecordingOutputs, sampleAt } from "./outputs-support.ts";
 import { sampleResult } from "./sample-result.ts";
 

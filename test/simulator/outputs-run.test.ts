@@ -10,7 +10,7 @@ import { readModule } from "../../host/src/core/core.ts";
 import { registerRun } from "../../simulator/src/cli/commands/run.ts";
 import { LatencyHistogram } from "../../simulator/src/histogram.ts";
 import type { EndLine, HeaderLine, SampleLine } from "../../simulator/src/outputs/ndjson.ts";
-import { type RunResult, resultSchema } from "../../simulator/src/result.ts";
+import { type RunResult, resultSchema } from "../../simulator/src/run/result.ts";
 import { RecordingContext } from "../support/run-cli.ts";
 import { scratchFolder } from "./outputs-support.ts";
 

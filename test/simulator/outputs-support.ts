@@ -12,7 +12,7 @@ import {
   type Latencies,
   type LatencyName,
   type RunSample,
-} from "../../simulator/src/run-sample.ts";
+} from "../../simulator/src/run/run-sample.ts";
 
 /** Names as somebody could write them who wishes the reader of an output ill. */
 export const HOSTILE_NAMES = [

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import type { ReportData } from "../../simulator/src/pages/page-data.ts";
 import { htmlReport } from "../../simulator/src/pages/report.ts";
-import { type RunResult, resultSchema } from "../../simulator/src/result.ts";
+import { type RunResult, resultSchema } from "../../simulator/src/run/result.ts";
 import { pagesResult } from "../support/pages-run.ts";
 import { sampleResult } from "./sample-result.ts";
 

@@ -1,8 +1,8 @@
 /** A fleet in parts is the same fleet: runs of one, two and three parts, message by message and in their books. */
 
 import { describe, expect, test } from "vitest";
-import type { RunResult } from "../../simulator/src/result.ts";
-import { FAULT_KINDS } from "../../simulator/src/scenario.ts";
+import type { RunResult } from "../../simulator/src/run/result.ts";
+import { FAULT_KINDS } from "../../simulator/src/scenario/scenario.ts";
 import type { Delivery } from "../support/small-broker.ts";
 import { type VirtualRun, virtualRun } from "../support/virtual-run.ts";
 

@@ -3,7 +3,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { afterEach, describe, expect, test } from "vitest";
-import { type CallHandlers, PortCalls } from "../../simulator/src/port-calls.ts";
+import { type CallHandlers, PortCalls } from "../../simulator/src/fleet/port-calls.ts";
 
 let ports: MessagePort[] = [];
 

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { PublishTimes } from "../../simulator/src/publish-times.ts";
+import { PublishTimes } from "../../simulator/src/fleet/publish-times.ts";
 
 /** Messages that are remembered for each device. */
 const PLACE_COUNTS = [1, 3, 4];

@@ -7,8 +7,8 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { ExitCode } from "../../host/src/cli/exit-code.ts";
 import { runCli } from "../../host/src/cli/program.ts";
 import { registerReport } from "../../simulator/src/cli/commands/report.ts";
-import { expectations } from "../../simulator/src/expectations.ts";
-import { type RunResult, resultSchema } from "../../simulator/src/result.ts";
+import { expectations } from "../../simulator/src/run/expectations.ts";
+import { type RunResult, resultSchema } from "../../simulator/src/run/result.ts";
 import { RecordingContext } from "../support/run-cli.ts";
 import { sampleResult } from "./sample-result.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { expectations } from "../../simulator/src/expectations.ts";
-import type { RunResult } from "../../simulator/src/result.ts";
+import { expectations } from "../../simulator/src/run/expectations.ts";
+import type { RunResult } from "../../simulator/src/run/result.ts";
 import { sampleResult } from "./sample-result.ts";
 
 /** A run in which all went well. */

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { resultJsonSchema, scenarioJsonSchema } from "../../simulator/src/json-schema.ts";
-import { resultSchema } from "../../simulator/src/result.ts";
+import { resultSchema } from "../../simulator/src/run/result.ts";
 import { sampleResult } from "./sample-result.ts";
 
 function published(name: string): Parameters<typeof z.fromJSONSchema>[0] & object {

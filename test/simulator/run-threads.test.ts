@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { UsageError } from "../../host/src/errors.ts";
 import { threadCountFor } from "../../simulator/src/cli/run-threads.ts";
-import { readScenario } from "../../simulator/src/scenario-file.ts";
+import { readScenario } from "../../simulator/src/scenario/scenario-file.ts";
 
 function fleetOf(count: number) {
   return readScenario(`version: 1\ndevices: [{ count: ${count} }]`, "test.yaml");

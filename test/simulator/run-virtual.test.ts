@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { RandomStream } from "../../simulator/src/random.ts";
-import { FAULT_KINDS } from "../../simulator/src/scenario.ts";
+import { FAULT_KINDS } from "../../simulator/src/scenario/scenario.ts";
 import { type VirtualRun, virtualRun } from "../support/virtual-run.ts";
 
 /** What must hold in every run, whoever is to blame for what. `pendingCount` timers are the test's own. */

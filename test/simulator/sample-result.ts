@@ -7,7 +7,7 @@ import {
   RESULT_SCHEMA_ID,
   type RunResult,
   type TimelinePoint,
-} from "../../simulator/src/result.ts";
+} from "../../simulator/src/run/result.ts";
 
 /** Latencies from `minMs` on, `count` of them, each `stepMs` longer than the one before. */
 function latencies(count: number, minMs: number, stepMs: number): LatencyResult {

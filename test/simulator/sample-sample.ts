@@ -1,7 +1,7 @@
 /** A sample with something in every place, as a run of the demo could have it after five seconds. */
 
 import { LatencyHistogram } from "../../simulator/src/histogram.ts";
-import type { Latencies, LatencyName, RunSample } from "../../simulator/src/run-sample.ts";
+import type { Latencies, LatencyName, RunSample } from "../../simulator/src/run/run-sample.ts";
 
 /** One latency of each kind, 10 ms longer from one to the next, from 10 ms on. */
 export function sampleSample(): RunSample {

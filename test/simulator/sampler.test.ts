@@ -1,12 +1,16 @@
 /** A sample is the sum of what the parts say, once a second, and nothing is counted twice or left out. */
 
 import { afterEach, describe, expect, test } from "vitest";
-import { DeviceState } from "../../simulator/src/device-states.ts";
-import type { FleetMember, MemberSample } from "../../simulator/src/fleet-member.ts";
-import { GeneratorMeter } from "../../simulator/src/generator-meter.ts";
-import { LatencyMeter } from "../../simulator/src/latency-meter.ts";
-import { LATENCY_NAMES, type RunCounters, type RunSample } from "../../simulator/src/run-sample.ts";
-import { Sampler } from "../../simulator/src/sampler.ts";
+import { DeviceState } from "../../simulator/src/fleet/device-states.ts";
+import type { FleetMember, MemberSample } from "../../simulator/src/fleet/fleet-member.ts";
+import { LatencyMeter } from "../../simulator/src/fleet/latency-meter.ts";
+import { GeneratorMeter } from "../../simulator/src/run/generator-meter.ts";
+import {
+  LATENCY_NAMES,
+  type RunCounters,
+  type RunSample,
+} from "../../simulator/src/run/run-sample.ts";
+import { Sampler } from "../../simulator/src/run/sampler.ts";
 import { VirtualWorld } from "../support/virtual-world.ts";
 import { sampleAt } from "./outputs-support.ts";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { UsageError } from "../../host/src/errors.ts";
-import { readScenario } from "../../simulator/src/scenario-file.ts";
+import { readScenario } from "../../simulator/src/scenario/scenario-file.ts";
 
 /** The whole message for a scenario that is given without its version. */
 function messageFor(yaml: string): string {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { scenarioDifference } from "../../simulator/src/scenario-difference.ts";
-import { readScenario } from "../../simulator/src/scenario-file.ts";
+import { scenarioDifference } from "../../simulator/src/scenario/scenario-difference.ts";
+import { readScenario } from "../../simulator/src/scenario/scenario-file.ts";
 
 const SHARED = "phases: [{ connect: { rate: 50/s } }, { duration: 1m }]\nobserve: { audit: true }";
 

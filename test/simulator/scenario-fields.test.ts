@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { didYouMean } from "../../simulator/src/did-you-mean.ts";
 import { formatDuration, parseDurationMs } from "../../simulator/src/duration.ts";
-import { fillPattern, isPerDevice, patternProblem } from "../../simulator/src/pattern.ts";
-import { targetCount } from "../../simulator/src/scenario.ts";
+import { fillPattern, isPerDevice, patternProblem } from "../../simulator/src/scenario/pattern.ts";
+import { targetCount } from "../../simulator/src/scenario/scenario.ts";
 
 describe("durations", () => {
   test.each([

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { UsageError } from "../../host/src/errors.ts";
-import type { ScenarioOverrides } from "../../simulator/src/override-draft.ts";
-import { readScenario } from "../../simulator/src/scenario-file.ts";
+import type { ScenarioOverrides } from "../../simulator/src/scenario/override-draft.ts";
+import { readScenario } from "../../simulator/src/scenario/scenario-file.ts";
 
 /** The mistakes that are reported for a text, one a line, without the sentence above them. */
 function mistakes(text: string, overrides: ScenarioOverrides = {}): string[] {

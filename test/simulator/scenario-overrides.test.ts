@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { UsageError } from "../../host/src/errors.ts";
-import type { ScenarioOverrides } from "../../simulator/src/override-draft.ts";
-import { readScenario } from "../../simulator/src/scenario-file.ts";
+import type { ScenarioOverrides } from "../../simulator/src/scenario/override-draft.ts";
+import { readScenario } from "../../simulator/src/scenario/scenario-file.ts";
 
 function read(yaml: string, overrides: ScenarioOverrides) {
   return readScenario(`version: 1\n${yaml}`, "my.yaml", overrides);

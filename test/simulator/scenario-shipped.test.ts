@@ -8,8 +8,8 @@ import {
   plannedDurationMs,
   type Scenario,
   SILENT_FAULT_KINDS,
-} from "../../simulator/src/scenario.ts";
-import { readScenario } from "../../simulator/src/scenario-file.ts";
+} from "../../simulator/src/scenario/scenario.ts";
+import { readScenario } from "../../simulator/src/scenario/scenario-file.ts";
 
 const folder = new URL("../../simulator/scenarios/", import.meta.url);
 const scenarioSchema = new URL("../../simulator/schema/scenario.v1.json", import.meta.url);

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import type { ScenarioOverrides } from "../../simulator/src/override-draft.ts";
-import { readScenario } from "../../simulator/src/scenario-file.ts";
+import type { ScenarioOverrides } from "../../simulator/src/scenario/override-draft.ts";
+import { readScenario } from "../../simulator/src/scenario/scenario-file.ts";
 import {
   shippedScenarioNames,
   shippedScenarioText,
-} from "../../simulator/src/shipped-scenarios.ts";
+} from "../../simulator/src/scenario/shipped-scenarios.ts";
 
 function textOf(yaml: string, overrides: ScenarioOverrides = {}): string {
   return readScenario(`version: 1\n${yaml}`, "my.yaml", overrides).text;

@@ -4,13 +4,13 @@ import { describe, expect, test } from "vitest";
 import { Event, RETAIN_FLAG, Status } from "../../firmware/core/abi.ts";
 import { loadCore, readModule, type ThermometerExports } from "../../host/src/core/core.ts";
 import { Session } from "../../host/src/core/session.ts";
+import { SensorKind } from "../../simulator/src/fleet/sensor-kind.ts";
 import {
   PROFILE_NAMES,
   type ProfileName,
   profileOf,
 } from "../../simulator/src/profiles/profile.ts";
-import { readScenario } from "../../simulator/src/scenario-file.ts";
-import { SensorKind } from "../../simulator/src/sensor-kind.ts";
+import { readScenario } from "../../simulator/src/scenario/scenario-file.ts";
 import { connack } from "../support/server-packets.ts";
 
 interface Settings {

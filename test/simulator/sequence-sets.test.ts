@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { SequenceSets } from "../../simulator/src/sequence-sets.ts";
+import { SequenceSets } from "../../simulator/src/fleet/sequence-sets.ts";
 
 const DEVICE_COUNT = 3;
 const VALUE_MAX = 24;

@@ -3,7 +3,7 @@ import {
   type ProgressSnapshot,
   progressBlock,
   progressLine,
-} from "../../simulator/src/progress.ts";
+} from "../../simulator/src/summary/progress.ts";
 
 const snapshot: ProgressSnapshot = {
   scenarioName: "demo",

@@ -1,14 +1,14 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { expectations } from "../../simulator/src/expectations.ts";
-import type { RunResult } from "../../simulator/src/result.ts";
-import { summaryText } from "../../simulator/src/summary.ts";
+import { expectations } from "../../simulator/src/run/expectations.ts";
+import type { RunResult } from "../../simulator/src/run/result.ts";
+import { summaryText } from "../../simulator/src/summary/summary.ts";
 import {
   alignColumns,
   formatBytes,
   formatCount,
   formatMs,
-} from "../../simulator/src/text-format.ts";
+} from "../../simulator/src/summary/text-format.ts";
 import { sampleResult } from "./sample-result.ts";
 
 function text(result: RunResult): string {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { SequenceSet } from "../../simulator/src/sequence-set.ts";
-import { TelemetryAudit } from "../../simulator/src/telemetry-audit.ts";
+import { SequenceSet } from "../../simulator/src/fleet/sequence-set.ts";
+import { TelemetryAudit } from "../../simulator/src/fleet/telemetry-audit.ts";
 
 test("a set of sequence numbers is what a Set is", () => {
   fc.assert(

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type TemperatureSettings, Temperatures } from "../../simulator/src/temperature.ts";
+import { type TemperatureSettings, Temperatures } from "../../simulator/src/fleet/temperature.ts";
 
 const room: TemperatureSettings = {
   mean: 21.5,

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { ThreadMeter } from "../../simulator/src/thread-meter.ts";
+import { ThreadMeter } from "../../simulator/src/fleet/thread-meter.ts";
 
 const BLOCKED_MS = 400;
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { Measurement, MetricKind } from "../../simulator/src/metric.ts";
-import { aggregate, holds, parseThresholdRule } from "../../simulator/src/threshold-rule.ts";
+import type { Measurement, MetricKind } from "../../simulator/src/run/metric.ts";
+import { aggregate, holds, parseThresholdRule } from "../../simulator/src/run/threshold-rule.ts";
 
 const METRICS = {
   trend: { name: "connect_duration", kind: "trend", unit: "ms" },

@@ -3,10 +3,10 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { UsageError } from "../../host/src/errors.ts";
 import { scenarioJsonSchema } from "../../simulator/src/json-schema.ts";
-import { METRICS } from "../../simulator/src/metrics.ts";
-import type { ScenarioOverrides } from "../../simulator/src/override-draft.ts";
-import type { Threshold } from "../../simulator/src/scenario.ts";
-import { readScenario } from "../../simulator/src/scenario-file.ts";
+import { METRICS } from "../../simulator/src/run/metrics.ts";
+import type { ScenarioOverrides } from "../../simulator/src/scenario/override-draft.ts";
+import type { Threshold } from "../../simulator/src/scenario/scenario.ts";
+import { readScenario } from "../../simulator/src/scenario/scenario-file.ts";
 
 function read(yaml: string, overrides: ScenarioOverrides = {}): Threshold[] {
   return readScenario(`version: 1\n${yaml}`, "my.yaml", overrides).thresholds;

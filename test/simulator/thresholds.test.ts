@@ -1,8 +1,12 @@
 import { describe, expect, test } from "vitest";
-import type { ThresholdResult } from "../../simulator/src/result.ts";
-import type { RunSample } from "../../simulator/src/run-sample.ts";
-import type { Threshold } from "../../simulator/src/scenario.ts";
-import { evaluateThresholds, ThresholdWatch, withAborted } from "../../simulator/src/thresholds.ts";
+import type { ThresholdResult } from "../../simulator/src/run/result.ts";
+import type { RunSample } from "../../simulator/src/run/run-sample.ts";
+import {
+  evaluateThresholds,
+  ThresholdWatch,
+  withAborted,
+} from "../../simulator/src/run/thresholds.ts";
+import type { Threshold } from "../../simulator/src/scenario/scenario.ts";
 import { sampleResult } from "./sample-result.ts";
 import { emptySample, sampleSample } from "./sample-sample.ts";
 

@@ -2,9 +2,9 @@
 
 import { describe, expect, test } from "vitest";
 import { LatencyHistogram } from "../../simulator/src/histogram.ts";
-import type { TimelinePoint } from "../../simulator/src/result.ts";
-import { LATENCY_NAMES, type RunSample } from "../../simulator/src/run-sample.ts";
-import { POINT_COUNT_MAX, Timeline } from "../../simulator/src/timeline.ts";
+import type { TimelinePoint } from "../../simulator/src/run/result.ts";
+import { LATENCY_NAMES, type RunSample } from "../../simulator/src/run/run-sample.ts";
+import { POINT_COUNT_MAX, Timeline } from "../../simulator/src/run/timeline.ts";
 import { sampleAt } from "./outputs-support.ts";
 
 const BASE = sampleAt(0, {}, { span: {} });

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { TimerWheel } from "../../simulator/src/timer-wheel.ts";
+import { TimerWheel } from "../../simulator/src/fleet/timer-wheel.ts";
 import { VirtualWorld } from "../support/virtual-world.ts";
 
 const ALARM_COUNT = 6;

@@ -1,8 +1,8 @@
 /** The parts of a fleet meet: what they sum, draw and do together, and that none waits for one that is gone. */
 
 import { describe, expect, test, vi } from "vitest";
-import type { BrokerRestartPhase } from "../../simulator/src/scenario.ts";
-import { Gathering, type GatheringOptions } from "../../simulator/src/together.ts";
+import { Gathering, type GatheringOptions } from "../../simulator/src/fleet/together.ts";
+import type { BrokerRestartPhase } from "../../simulator/src/scenario/scenario.ts";
 
 const RESTART: BrokerRestartPhase = {
   kind: "broker-restart",

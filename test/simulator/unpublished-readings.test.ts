@@ -1,7 +1,7 @@
 /** Readings that were due and that nobody published: what they are measured with. */
 
 import { describe, expect, test } from "vitest";
-import { UnpublishedReadings } from "../../simulator/src/unpublished-readings.ts";
+import { UnpublishedReadings } from "../../simulator/src/fleet/unpublished-readings.ts";
 
 /** The due times that an acknowledgement of `device` settles. */
 function settled(readings: UnpublishedReadings, device: number, waitingCount: number): number[] {

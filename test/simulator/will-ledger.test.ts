@@ -1,7 +1,7 @@
 /** The books of births, Wills and goodbyes: what is owed, what came, and what nobody can judge. */
 
 import { expect, test } from "vitest";
-import { type ExpectedWill, WillLedger } from "../../simulator/src/will-ledger.ts";
+import { type ExpectedWill, WillLedger } from "../../simulator/src/fleet/will-ledger.ts";
 
 const GRACE_MS = 1000;
 const RESET: ExpectedWill = { fault: "tcp-reset", atMs: 100, earliestMs: 100 };

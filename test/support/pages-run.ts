@@ -3,13 +3,17 @@
 import type { Qos } from "../../host/src/core/session.ts";
 import { LatencyHistogram } from "../../simulator/src/histogram.ts";
 import type { DashboardRun, WatchedMessage } from "../../simulator/src/pages/dashboard-run.ts";
-import { latencyResult, type RunResult, type TimelinePoint } from "../../simulator/src/result.ts";
+import {
+  latencyResult,
+  type RunResult,
+  type TimelinePoint,
+} from "../../simulator/src/run/result.ts";
 import {
   LATENCY_NAMES,
   type LatencyName,
   type RunCounters,
   type RunSample,
-} from "../../simulator/src/run-sample.ts";
+} from "../../simulator/src/run/run-sample.ts";
 import { sampleResult } from "../simulator/sample-result.ts";
 
 const PHASES = [

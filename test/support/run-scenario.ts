@@ -3,7 +3,7 @@
 import { runCli } from "../../host/src/cli/program.ts";
 import { readModule } from "../../host/src/core/core.ts";
 import { registerRun } from "../../simulator/src/cli/commands/run.ts";
-import { type RunResult, resultSchema } from "../../simulator/src/result.ts";
+import { type RunResult, resultSchema } from "../../simulator/src/run/result.ts";
 import { RecordingContext } from "./run-cli.ts";
 
 const FILE = "test.yaml";

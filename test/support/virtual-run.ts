@@ -2,10 +2,10 @@
 
 import { readModule } from "../../host/src/core/core.ts";
 import type { OpenTransport } from "../../host/src/transport/transport.ts";
-import type { RunResult } from "../../simulator/src/result.ts";
-import { type RunOptions, type RunView, runScenario } from "../../simulator/src/run.ts";
-import type { RunSample } from "../../simulator/src/run-sample.ts";
-import { readScenario } from "../../simulator/src/scenario-file.ts";
+import type { RunResult } from "../../simulator/src/run/result.ts";
+import { type RunOptions, type RunView, runScenario } from "../../simulator/src/run/run.ts";
+import type { RunSample } from "../../simulator/src/run/run-sample.ts";
+import { readScenario } from "../../simulator/src/scenario/scenario-file.ts";
 import { lagging } from "./lagging-transport.ts";
 import { type Misbehaviour, SmallBroker } from "./small-broker.ts";
 import { VirtualWorld } from "./virtual-world.ts";

@@ -6,7 +6,7 @@ import {
   machineChecks,
   type WantedFleet,
 } from "../../../host/src/cli/machine-checks.ts";
-import { deviceCount, type Scenario } from "../scenario.ts";
+import { deviceCount, type Scenario } from "../scenario/scenario.ts";
 
 /** What will not work, each with what to do. The run may go on: those devices that find room connect. */
 export function limitWarnings(

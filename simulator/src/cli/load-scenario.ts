@@ -2,10 +2,10 @@
 
 import { extname } from "node:path";
 import { type CliContext, readUserFile } from "../../../host/src/cli/command.ts";
-import type { ScenarioOverrides } from "../override-draft.ts";
-import type { Scenario } from "../scenario.ts";
-import { readScenario } from "../scenario-file.ts";
-import { shippedScenarioText } from "../shipped-scenarios.ts";
+import type { ScenarioOverrides } from "../scenario/override-draft.ts";
+import type { Scenario } from "../scenario/scenario.ts";
+import { readScenario } from "../scenario/scenario-file.ts";
+import { shippedScenarioText } from "../scenario/shipped-scenarios.ts";
 
 /** A file's path has an extension; a scenario that ships has a name. */
 export function loadScenario(

@@ -2,8 +2,8 @@
 
 import { ExitCode } from "../../../host/src/cli/exit-code.ts";
 import type { Output } from "../../../host/src/cli/output.ts";
-import type { RunResult } from "../result.ts";
-import { summaryText } from "../summary.ts";
+import type { RunResult } from "../run/result.ts";
+import { summaryText } from "../summary/summary.ts";
 
 /** To stdout: the summary, or with `json` the whole document. */
 export function printResult(result: RunResult, output: Output, json: boolean): void {

@@ -5,9 +5,9 @@ import { type CliContext, readUserFile } from "../../../host/src/cli/command.ts"
 import type { ModuleName } from "../../../host/src/core/core.ts";
 import { UsageError } from "../../../host/src/errors.ts";
 import { checkApplication } from "../../../host/src/module/check-application.ts";
-import type { Firmware, FirmwareOf } from "../firmware-set.ts";
+import type { Firmware, FirmwareOf } from "../fleet/firmware-set.ts";
 import { profileOf } from "../profiles/profile.ts";
-import type { DeviceGroup, Scenario } from "../scenario.ts";
+import type { DeviceGroup, Scenario } from "../scenario/scenario.ts";
 
 /** `path` is the module of somebody for all groups. Throws a UsageError if it cannot be read, or cannot run. */
 export async function firmwareFor(

@@ -1,9 +1,9 @@
 /** Shows a person what is going on in a run, from its samples. */
 
 import type { Output } from "../../../host/src/cli/output.ts";
-import { progressBlock, progressLine } from "../progress.ts";
-import type { RunSample } from "../run-sample.ts";
-import { plannedDurationMs, type Scenario } from "../scenario.ts";
+import type { RunSample } from "../run/run-sample.ts";
+import { plannedDurationMs, type Scenario } from "../scenario/scenario.ts";
+import { progressBlock, progressLine } from "../summary/progress.ts";
 
 /** A terminal's width is not known to a stream of text; no line of ours is longer. */
 const WIDTH = 100;

@@ -1,7 +1,7 @@
 /** Among how many threads a fleet is divided. */
 
 import { UsageError } from "../../../host/src/errors.ts";
-import { deviceCount, type Scenario } from "../scenario.ts";
+import { deviceCount, type Scenario } from "../scenario/scenario.ts";
 
 /** Fewer devices are no work for a thread more. */
 const DEVICES_PER_THREAD_MIN = 1_000;

@@ -5,8 +5,8 @@ import type { Output } from "../../../host/src/cli/output.ts";
 import { UsageError } from "../../../host/src/errors.ts";
 import type { Dashboard } from "../pages/dashboard.ts";
 import type { DashboardRun } from "../pages/dashboard-run.ts";
-import type { RunResult } from "../result.ts";
-import type { RunSample } from "../run-sample.ts";
+import type { RunResult } from "../run/result.ts";
+import type { RunSample } from "../run/run-sample.ts";
 
 /** What a run has to tell the dashboard. */
 export interface DashboardHooks {

@@ -6,7 +6,7 @@ import {
   type LatencyName,
   type RunCounters,
   type RunSample,
-} from "../run-sample.ts";
+} from "../run/run-sample.ts";
 import type { SampleFormat } from "./stream-output.ts";
 
 /** Names of columns are never changed; new columns come at the end. */

@@ -1,6 +1,6 @@
 /** An output that is written when the run is over: one document, or several that belong together. */
 
-import type { RunResult } from "../result.ts";
+import type { RunResult } from "../run/result.ts";
 import {
   type FileTarget,
   findTarget,

@@ -5,8 +5,8 @@
 
 import { join } from "node:path";
 import { decodeFromCompressedBase64 } from "hdr-histogram-js";
-import type { LatencyResult, RunResult } from "../result.ts";
-import { FAULT_KINDS } from "../scenario.ts";
+import type { LatencyResult, RunResult } from "../run/result.ts";
+import { FAULT_KINDS } from "../scenario/scenario.ts";
 import type { DocumentFile } from "./document-output.ts";
 
 /**

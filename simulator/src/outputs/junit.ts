@@ -3,8 +3,8 @@
  * server for continuous integration reads.
  */
 
-import type { Expectation, RunResult, ThresholdResult } from "../result.ts";
-import { summaryText } from "../summary.ts";
+import type { Expectation, RunResult, ThresholdResult } from "../run/result.ts";
+import { summaryText } from "../summary/summary.ts";
 
 /** Valid against the strictest schema in use, which also demands what others leave out, such as `hostname`. */
 export function junitXml(result: RunResult): string {

@@ -2,10 +2,10 @@
 
 import { printable } from "../../../host/src/cli/output.ts";
 import { formatDuration } from "../duration.ts";
-import type { LatencyResult, RunResult, WillCounts } from "../result.ts";
-import { FAULT_KINDS } from "../scenario.ts";
-import { formatBytes, formatCount, formatMs, oneLine } from "../text-format.ts";
-import { verdictOf } from "../verdict.ts";
+import type { LatencyResult, RunResult, WillCounts } from "../run/result.ts";
+import { verdictOf } from "../run/verdict.ts";
+import { FAULT_KINDS } from "../scenario/scenario.ts";
+import { formatBytes, formatCount, formatMs, oneLine } from "../summary/text-format.ts";
 
 /** GitHub's dialect; other renderers of tables read it as well. */
 export function summaryMarkdown(result: RunResult): string {

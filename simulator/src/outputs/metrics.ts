@@ -2,9 +2,9 @@
 
 import { Counter, Gauge, type Metric, Registry } from "prom-client";
 import { LatencyHistogram } from "../histogram.ts";
-import type { WillCounts } from "../result.ts";
-import { LATENCY_NAMES, type LatencyName, type RunSample } from "../run-sample.ts";
-import { FAULT_KINDS, type FaultKind } from "../scenario.ts";
+import type { WillCounts } from "../run/result.ts";
+import { LATENCY_NAMES, type LatencyName, type RunSample } from "../run/run-sample.ts";
+import { FAULT_KINDS, type FaultKind } from "../scenario/scenario.ts";
 
 /** Base units, and never a label for each device: a fleet would be too many time series. */
 export class RunMetrics {

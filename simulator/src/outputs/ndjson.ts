@@ -1,8 +1,8 @@
 /** `--out ndjson=FILE`: a line of JSON for each sample, between one that says what it is and one that says how it ended. */
 
-import type { RunResult, TimelinePoint } from "../result.ts";
-import type { RunSample } from "../run-sample.ts";
-import { pointOf } from "../timeline.ts";
+import type { RunResult, TimelinePoint } from "../run/result.ts";
+import type { RunSample } from "../run/run-sample.ts";
+import { pointOf } from "../run/timeline.ts";
 import type { OutputsContext } from "./output.ts";
 import type { SampleFormat } from "./stream-output.ts";
 

@@ -1,7 +1,7 @@
 /** What an output is: something that is given the samples of a run while it goes on, and its result in the end. */
 
-import type { RunResult } from "../result.ts";
-import type { RunSample } from "../run-sample.ts";
+import type { RunResult } from "../run/result.ts";
+import type { RunSample } from "../run/run-sample.ts";
 import type { OutputDisk } from "./file-target.ts";
 
 /** Why something is missing in an output, and what to do: for the person who asked for it. */

@@ -1,8 +1,8 @@
 /** All outputs of a run: opened before the first device connects, fed with samples, and finished with the result. */
 
 import { UsageError } from "../../../host/src/errors.ts";
-import type { RunResult } from "../result.ts";
-import type { RunSample } from "../run-sample.ts";
+import type { RunResult } from "../run/result.ts";
+import type { RunSample } from "../run/run-sample.ts";
 import { CsvFormat } from "./csv.ts";
 import { openDocuments, printedDocument, type Render } from "./document-output.ts";
 import { type OutputDisk, realDisk } from "./file-target.ts";

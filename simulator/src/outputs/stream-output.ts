@@ -2,8 +2,8 @@
 
 import { constants } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import type { RunResult } from "../result.ts";
-import type { RunSample } from "../run-sample.ts";
+import type { RunResult } from "../run/result.ts";
+import type { RunSample } from "../run/run-sample.ts";
 import {
   cannotBeWritten,
   type FileTarget,

@@ -1,7 +1,7 @@
 /** What the charts over time show: the same on the live dashboard and in the report. */
 
 import type { LatencySummary } from "../histogram.ts";
-import type { LatencyName, RunCounters } from "../run-sample.ts";
+import type { LatencyName, RunCounters } from "../run/run-sample.ts";
 import type { ChartDefinition, ChartRow } from "./page-data.ts";
 
 /** A point of a result's timeline is one. */

@@ -5,9 +5,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { UsageError } from "../../../host/src/errors.ts";
 import type { Timer, World } from "../../../host/src/world.ts";
-import type { RunResult } from "../result.ts";
-import type { RunSample } from "../run-sample.ts";
-import { verdictOf } from "../verdict.ts";
+import type { RunResult } from "../run/result.ts";
+import type { RunSample } from "../run/run-sample.ts";
+import { verdictOf } from "../run/verdict.ts";
 import { dashboardPage } from "./dashboard-page.ts";
 import type { DashboardRun } from "./dashboard-run.ts";
 import { EventStreams } from "./event-streams.ts";

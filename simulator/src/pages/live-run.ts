@@ -1,7 +1,7 @@
 /** What the dashboard knows of a run: as much as a browser that comes late is told. */
 
 import { LatencyHistogram } from "../histogram.ts";
-import { LATENCY_NAMES, type RunSample } from "../run-sample.ts";
+import { LATENCY_NAMES, type RunSample } from "../run/run-sample.ts";
 import { CHARTS, chartRow, type Moment, publishedPerSecond } from "./chart-data.ts";
 import type { DashboardRun } from "./dashboard-run.ts";
 import type {

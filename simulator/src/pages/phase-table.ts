@@ -2,7 +2,7 @@
 
 import { formatDuration } from "../duration.ts";
 import { LatencyHistogram } from "../histogram.ts";
-import type { RunResult, TimelinePoint } from "../result.ts";
+import type { RunResult, TimelinePoint } from "../run/result.ts";
 import type { Html } from "./html.ts";
 import { countText, msText, table } from "./tables.ts";
 

@@ -1,9 +1,9 @@
 /** The sections of the report that are tables and text. */
 
 import { formatDuration } from "../duration.ts";
-import type { LatencyResult, RunResult, WillCounts } from "../result.ts";
-import { FAULT_KINDS } from "../scenario.ts";
-import { formatBytes } from "../text-format.ts";
+import type { LatencyResult, RunResult, WillCounts } from "../run/result.ts";
+import { FAULT_KINDS } from "../scenario/scenario.ts";
+import { formatBytes } from "../summary/text-format.ts";
 import { type Html, type HtmlValue, html } from "./html.ts";
 import { countText, facts, mark, msText, table } from "./tables.ts";
 

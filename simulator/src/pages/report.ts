@@ -3,8 +3,8 @@
 import { createHash } from "node:crypto";
 import { formatDuration } from "../duration.ts";
 import { LatencyHistogram } from "../histogram.ts";
-import type { LatencyResult, RunResult } from "../result.ts";
-import { verdictOf } from "../verdict.ts";
+import type { LatencyResult, RunResult } from "../run/result.ts";
+import { verdictOf } from "../run/verdict.ts";
 import { CHARTS, chartRow } from "./chart-data.ts";
 import { curveFigure, timeFigures } from "./chart-figures.ts";
 import { Html, html, jsonBlock } from "./html.ts";

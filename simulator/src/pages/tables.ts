@@ -1,6 +1,6 @@
 /** Tables and lists as HTML that a screen reader can read out. */
 
-import { formatCount, formatMs } from "../text-format.ts";
+import { formatCount, formatMs } from "../summary/text-format.ts";
 import { type Html, type HtmlValue, html } from "./html.ts";
 
 export interface Table {

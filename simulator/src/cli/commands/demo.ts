@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { action, type CliContext, type CommandCall } from "../../../../host/src/cli/command.ts";
 import type { ExitCode } from "../../../../host/src/cli/exit-code.ts";
 import type { Output } from "../../../../host/src/cli/output.ts";
-import { deviceCount, type Scenario } from "../../scenario.ts";
+import { deviceCount, type Scenario } from "../../scenario/scenario.ts";
 import type { DashboardHooks } from "../with-dashboard.ts";
 
 interface DemoFlags {

@@ -10,9 +10,9 @@ import {
 import { ExitCode } from "../../../../host/src/cli/exit-code.ts";
 import { UsageError } from "../../../../host/src/errors.ts";
 import { formatDuration } from "../../duration.ts";
-import type { Demand } from "../../merge-results.ts";
-import type { RunResult } from "../../result.ts";
-import { scenarioDifference } from "../../scenario-difference.ts";
+import type { Demand } from "../../run/merge-results.ts";
+import type { RunResult } from "../../run/result.ts";
+import { scenarioDifference } from "../../scenario/scenario-difference.ts";
 
 interface ReportFlags {
   json?: boolean;
@@ -54,8 +54,8 @@ interface NamedResult {
 
 async function report(call: CommandCall<ReportFlags>): Promise<ExitCode> {
   const { context, output, flags, args } = call;
-  const { mergeResults } = await import("../../merge-results.ts");
-  const { readResult } = await import("../../read-result.ts");
+  const { mergeResults } = await import("../../run/merge-results.ts");
+  const { readResult } = await import("../../run/read-result.ts");
   const { exitCodeOf } = await import("../print-result.ts");
   const named = args.map((path): NamedResult => {
     const text = readUserFile(context, path, "result").toString("utf8");
@@ -124,7 +124,7 @@ async function demandsOf(
     return loadScenario(scenario, { thresholds: threshold }, context).thresholds;
   }
   if (threshold === undefined) return undefined;
-  const { readScenario } = await import("../../scenario-file.ts");
+  const { readScenario } = await import("../../scenario/scenario-file.ts");
   return readScenario("version: 1", "of the command line", { thresholds: threshold }).thresholds;
 }
 

@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { action, type CliContext, type CommandCall } from "../../../../host/src/cli/command.ts";
 import type { ExitCode } from "../../../../host/src/cli/exit-code.ts";
 import { addBrokerOptions, type BrokerFlags } from "../../../../host/src/cli/options.ts";
-import type { ScenarioOverrides } from "../../override-draft.ts";
+import type { ScenarioOverrides } from "../../scenario/override-draft.ts";
 
 interface RunFlags extends BrokerFlags {
   servername?: string;

@@ -3,8 +3,8 @@
 import type { Command } from "commander";
 import { action, type CliContext, type CommandCall } from "../../../../host/src/cli/command.ts";
 import { ExitCode } from "../../../../host/src/cli/exit-code.ts";
-import { deviceCount } from "../../scenario.ts";
-import { shippedScenarioNames, shippedScenarioText } from "../../shipped-scenarios.ts";
+import { deviceCount } from "../../scenario/scenario.ts";
+import { shippedScenarioNames, shippedScenarioText } from "../../scenario/shipped-scenarios.ts";
 
 export function registerScenario(program: Command, context: CliContext): void {
   const scenario = program.command("scenario").description("List, show and check scenarios.");

@@ -1,0 +1,22 @@
+/** The latencies of a run: those of the span that goes on, and all of them. */
+
+import { LatencyHistogram } from "../histogram.ts";
+import { LATENCY_NAMES, type Latencies } from "../run/run-sample.ts";
+
+/** What is measured is recorded once, in the span; `turn` adds it to the total. */
+export class LatencyMeter {
+  readonly span: Latencies = histograms();
+  readonly totals: Latencies = histograms();
+
+  /** Adds the span to the totals. `look` sees it first: it is empty afterwards. */
+  turn(look: (span: Latencies) => void = () => {}): void {
+    for (const name of LATENCY_NAMES) this.totals[name].merge(this.span[name]);
+    look(this.span);
+    for (const name of LATENCY_NAMES) this.span[name].reset();
+  }
+}
+
+function histograms(): Latencies {
+  const entries = LATENCY_NAMES.map((name) => [name, new LatencyHistogram()]);
+  return Object.fromEntries(entries) as Latencies;
+}

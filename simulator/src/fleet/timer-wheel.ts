@@ -1,0 +1,151 @@
+/** Thousands of alarms on one timer of the world: a wheel of slots, without an object for each alarm. */
+
+import type { Timer, World } from "../../../host/src/world.ts";
+
+/** One slot for each millisecond; an alarm further away than this goes round more than once. A power of two. */
+const SLOT_COUNT = 4096;
+
+/** In `#slots`: set nowhere. */
+const NOWHERE = -1;
+/** In `#slots`: taken off the wheel, and about to ring. */
+const RINGING = -2;
+
+/** Alarms are numbered from 0. Each is set once at a time; one that is cleared or set anew does not ring before. */
+export class TimerWheel {
+  readonly #world: World;
+  readonly #ring: (alarm: number, nowMs: number) => void;
+  readonly #dueAtMs: Float64Array;
+  readonly #slots: Int16Array;
+  /** Doubly linked lists, one for each slot, ended by -1. */
+  readonly #next: Int32Array;
+  readonly #previous: Int32Array;
+  readonly #heads = new Int32Array(SLOT_COUNT).fill(-1);
+  /** Those that ring in this turn. */
+  readonly #due: number[] = [];
+  #setCount = 0;
+  /** The whole millisecond up to which all slots were looked at. */
+  #turnedToMs = 0;
+  #timer: Timer | undefined;
+  #timerAtMs = Number.POSITIVE_INFINITY;
+  #isTurning = false;
+
+  constructor(world: World, alarmCount: number, ring: (alarm: number, nowMs: number) => void) {
+    this.#world = world;
+    this.#ring = ring;
+    this.#dueAtMs = new Float64Array(alarmCount);
+    this.#slots = new Int16Array(alarmCount).fill(NOWHERE);
+    this.#next = new Int32Array(alarmCount);
+    this.#previous = new Int32Array(alarmCount);
+    this.#turnedToMs = Math.floor(world.nowMs());
+  }
+
+  isSet(alarm: number): boolean {
+    return (this.#slots[alarm] as number) >= 0;
+  }
+
+  /** Rings at this time of the world's clock, or as soon as it can; Infinity clears. */
+  set(alarm: number, atMs: number): void {
+    this.clear(alarm);
+    if (atMs === Number.POSITIVE_INFINITY) return;
+    this.#dueAtMs[alarm] = atMs;
+    // What is overdue lies where the next turn looks first.
+    this.#link(alarm, Math.max(Math.floor(atMs), this.#turnedToMs) % SLOT_COUNT);
+    if (!this.#isTurning && atMs < this.#timerAtMs) this.#setTimer(atMs);
+  }
+
+  clear(alarm: number): void {
+    if (this.isSet(alarm)) this.#unlink(alarm);
+    this.#slots[alarm] = NOWHERE;
+  }
+
+  /** Clears all alarms. */
+  stop(): void {
+    for (let alarm = 0; alarm < this.#slots.length; alarm++) this.clear(alarm);
+    this.#timer?.clear();
+    this.#timer = undefined;
+    this.#timerAtMs = Number.POSITIVE_INFINITY;
+  }
+
+  #link(alarm: number, slot: number): void {
+    const head = this.#heads[slot] as number;
+    this.#next[alarm] = head;
+    this.#previous[alarm] = -1;
+    if (head !== -1) this.#previous[head] = alarm;
+    this.#heads[slot] = alarm;
+    this.#slots[alarm] = slot;
+    this.#setCount++;
+  }
+
+  #unlink(alarm: number): void {
+    const next = this.#next[alarm] as number;
+    const previous = this.#previous[alarm] as number;
+    if (next !== -1) this.#previous[next] = previous;
+    if (previous === -1) this.#heads[this.#slots[alarm] as number] = next;
+    else this.#next[previous] = next;
+    this.#setCount--;
+  }
+
+  #setTimer(atMs: number): void {
+    this.#timer?.clear();
+    this.#timerAtMs = atMs;
+    const delayMs = Math.max(0, atMs - this.#world.nowMs());
+    this.#timer = this.#world.setTimer(delayMs, this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    // It has fired. To clear it all the same would cost Node a quarter of what a turn takes.
+    this.#timer = undefined;
+    this.#timerAtMs = Number.POSITIVE_INFINITY;
+    const nowMs = this.#world.nowMs();
+    this.#takeDue(nowMs);
+    this.#isTurning = true;
+    try {
+      for (const alarm of this.#due) {
+        if (this.#slots[alarm] !== RINGING) continue;
+        this.#slots[alarm] = NOWHERE;
+        this.#ring(alarm, nowMs);
+      }
+    } finally {
+      this.#isTurning = false;
+      this.#due.length = 0;
+      const nextMs = this.#nextDueAtMs();
+      if (nextMs < this.#timerAtMs) this.#setTimer(nextMs);
+    }
+  };
+
+  /** Takes what is due off the wheel, in the order of its times. */
+  #takeDue(nowMs: number): void {
+    const toMs = Math.floor(nowMs);
+    const fromMs = Math.max(this.#turnedToMs, toMs - SLOT_COUNT + 1);
+    for (let ms = fromMs; ms <= toMs; ms++) {
+      let alarm = this.#heads[ms % SLOT_COUNT] as number;
+      while (alarm !== -1) {
+        const next = this.#next[alarm] as number;
+        if ((this.#dueAtMs[alarm] as number) <= nowMs) {
+          this.#unlink(alarm);
+          this.#slots[alarm] = RINGING;
+          this.#due.push(alarm);
+        }
+        alarm = next;
+      }
+    }
+    this.#turnedToMs = toMs;
+    const dueAtMs = this.#dueAtMs;
+    this.#due.sort((a, b) => (dueAtMs[a] as number) - (dueAtMs[b] as number) || a - b);
+  }
+
+  /** Infinity if nothing is set; no later than the next alarm, but perhaps before it. */
+  #nextDueAtMs(): number {
+    if (this.#setCount === 0) return Number.POSITIVE_INFINITY;
+    for (let step = 0; step < SLOT_COUNT; step++) {
+      let dueAtMs = Number.POSITIVE_INFINITY;
+      let alarm = this.#heads[(this.#turnedToMs + step) % SLOT_COUNT] as number;
+      for (; alarm !== -1; alarm = this.#next[alarm] as number) {
+        dueAtMs = Math.min(dueAtMs, this.#dueAtMs[alarm] as number);
+      }
+      // What is to go round once more does not hide what comes in a later slot.
+      if (dueAtMs < this.#turnedToMs + step + 1) return dueAtMs;
+    }
+    return this.#turnedToMs + SLOT_COUNT;
+  }
+}
