@@ -281,7 +281,9 @@ describeWith(["chromium"], "in Chromium", () => {
     test("at the end there is the verdict, with the report", async () => {
       const { dashboard, page, errors } = await liveDashboard();
       dashboard.finish(pagesResult());
-      await expect.poll(() => page.textContent("#status")).toContain("2 of the 4 things");
+      await expect
+        .poll(() => page.textContent("#status"))
+        .toContain("1 of 2 expectations and 1 of 2 thresholds failed");
       await page.getByLabel("Topic").focus();
       await page.keyboard.press("Enter");
       expect(await page.textContent("#publish-answer")).toContain("The run is over");

@@ -184,7 +184,7 @@ describe("a connection that stood", () => {
       if (talk.index === 0) await talk.expectEnd();
       else talk.send(suback(packetId, 1));
     });
-    const client = clientFor({ url, responseTimeoutMs: 100 });
+    const client = clientFor({ url, responseTimeoutMs: 500 });
     await client.connect();
     const reasons: unknown[] = [];
     client.on("disconnected", ({ reason }) => reasons.push(reason));

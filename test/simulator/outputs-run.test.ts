@@ -77,7 +77,7 @@ test("all kinds of one run tell the same", { timeout: TIMEOUT_MS }, async () => 
   expect(read("s.csv").split("\r\n")).toHaveLength(samples.length + 2);
   const checkCount = result.expectations.length + result.thresholds.length;
   expect(read("j.xml").match(/<testcase /gu)).toHaveLength(checkCount);
-  expect(read("m.md")).toContain(`All ${checkCount} checks hold`);
+  expect(read("m.md")).toContain(`All ${checkCount} expectations hold`);
   expect(read("h.html")).toContain(result.runId);
   const { count } = result.latencies.connect ?? {};
   expect(read("l-connect.hgrm")).toMatch(new RegExp(`Total count    = +${count}\\]`, "u"));
@@ -141,7 +141,7 @@ test.runIf(existsSync("/dev/full"))(
     const outs = ["--out", "json=/dev/full", "--out", `md=${path("m.md")}`];
     expect(await run(...outs)).toBe(ExitCode.Incomplete);
     expect(context.stdout.text).toContain("COUNTS");
-    expect(read("m.md")).toContain("checks hold");
+    expect(read("m.md")).toContain("expectations hold");
     expect(context.stderr.text).toMatch(
       /error: "\/dev\/full" is not written: no space is left on the device\n {2}Make room.*\n$/u,
     );

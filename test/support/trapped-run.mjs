@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 
 const { path, simulator } = workerData;
-const { readScenario } = await import(new URL("scenario-file.js", simulator).href);
-const { runScenario } = await import(new URL("run.js", simulator).href);
+const { readScenario } = await import(new URL("scenario/scenario-file.js", simulator).href);
+const { runScenario } = await import(new URL("run/run.js", simulator).href);
 const { realWorld } = await import(new URL("../../host/src/world.js", simulator).href);
 
 const scenario = readScenario("version: 1", "test.yaml", { count: "10", interval: "200ms" });
