@@ -41,6 +41,7 @@ const COMMANDS = [
 /** From dist/simulator/src/cli/. */
 const DIST = new URL("../../../", import.meta.url);
 
+let lastResidentBytes = process.memoryUsage.rss();
 const interrupt = new AbortController();
 const context: CliContext = {
   stdout: textStream(process.stdout, stdoutFailed),
@@ -130,9 +131,19 @@ function systemFacts(): SystemFacts {
       const { user, system } = process.cpuUsage();
       return user + system;
     },
-    rssBytes: () => process.memoryUsage.rss(),
+    rssBytes: residentBytes,
     readModule,
   };
+}
+
+/** Node opens a file for it, which a process without a descriptor to spare cannot: then it is what it was. */
+function residentBytes(): number {
+  try {
+    lastResidentBytes = process.memoryUsage.rss();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EMFILE") throw error;
+  }
+  return lastResidentBytes;
 }
 
 /** Node raises its soft limit to the hard one when it starts; the report of this process knows both. */
