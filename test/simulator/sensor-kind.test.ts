@@ -112,11 +112,6 @@ describe.each(CASES)("$profile, $outboxCount readings, QoS $qos, id $id", (setti
     const device = await deviceOf(settings.profile, settings);
     expect(device.fill()).toBeGreaterThanOrEqual(settings.outboxCount);
   });
-
-  test("there is a place for each reading that can be under way", async () => {
-    const { kind, clientId, fill } = await deviceOf(settings.profile, settings);
-    expect(kind.placeCount(clientId)).toBeGreaterThanOrEqual(fill());
-  });
 });
 
 test("a device logs in with what the scenario's patterns say of it", async () => {

@@ -61,7 +61,7 @@ export class Fleet {
     const kinds = kindsOf(options);
     this.#options = options;
     this.states = new DeviceStates(options.stateBytes);
-    const times = new PublishTimes(places.map(({ group }) => placeCountOf(kinds, group)));
+    const times = new PublishTimes(places.map(({ group }) => kinds.get(group)?.placeCount ?? 0));
     const { keepAliveSeconds } = scenario.broker;
     this.books = new FleetBooks({
       world,
@@ -191,10 +191,4 @@ function kindsOf({ scenario, password, coreOf }: FleetOptions): Map<DeviceGroup,
       new SensorKind(group, coreOf(group), scenario, password),
     ]),
   );
-}
-
-/** By the group's longest client id. */
-function placeCountOf(kinds: ReadonlyMap<DeviceGroup, SensorKind>, group: DeviceGroup): number {
-  const kind = kinds.get(group) as SensorKind;
-  return kind.placeCount(kind.clientId(group.firstNumber + group.count - 1));
 }

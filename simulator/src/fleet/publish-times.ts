@@ -3,6 +3,9 @@
 /** In `#packetIds`: nothing waits here. */
 const NONE = 0;
 
+/** A packet identifier is below this. */
+const PACKET_ID_LIMIT = 65_536;
+
 /** Devices are numbered from 0; a packet identifier is never 0 [MQTT-2.3.1-1]. Times are the world's, in milliseconds. */
 export class PublishTimes {
   /** Places from `#starts[device]` up to `#starts[device + 1]`; a message lies at its `seq` modulo their number. */
@@ -15,6 +18,9 @@ export class PublishTimes {
   /** Of each device's places, the one where the next acknowledgement will most likely belong. */
   readonly #cursors: Uint16Array;
 
+  /** What waits although its place was needed, by device and packet identifier. */
+  readonly #crowded = new Map<number, { seq: number; dueAtMs: number; publishedAtMs: number }>();
+
   /** `placeCounts` says how many messages are remembered for each device. */
   constructor(placeCounts: readonly number[]) {
     this.#starts = new Uint32Array(placeCounts.length + 1);
@@ -23,10 +29,11 @@ export class PublishTimes {
       total += count;
       this.#starts[device + 1] = total;
     }
-    this.#seqs = new Float64Array(total).fill(-1);
+    // The last place is nobody's: see `#takeCrowded`.
+    this.#seqs = new Float64Array(total + 1).fill(-1);
     this.#packetIds = new Uint16Array(total);
-    this.#dueAtMs = new Float64Array(total);
-    this.#publishedAtMs = new Float64Array(total);
+    this.#dueAtMs = new Float64Array(total + 1);
+    this.#publishedAtMs = new Float64Array(total + 1);
     this.#waitingCounts = new Uint16Array(placeCounts.length);
     this.#cursors = new Uint16Array(placeCounts.length);
   }
@@ -39,7 +46,7 @@ export class PublishTimes {
     { dueAtMs, publishedAtMs }: { dueAtMs: number; publishedAtMs: number },
   ): void {
     const place = this.#placeOf(device, seq);
-    if (this.#packetIds[place] !== NONE) this.#count(device, -1);
+    if (this.#packetIds[place] !== NONE) this.#moveOut(device, place);
     this.#seqs[place] = seq;
     this.#packetIds[place] = packetId;
     this.#dueAtMs[place] = dueAtMs;
@@ -61,13 +68,17 @@ export class PublishTimes {
       this.#count(device, -1);
       return start + offset;
     }
-    return undefined;
+    return this.#crowded.size === 0 ? undefined : this.#takeCrowded(device, packetId);
   }
 
   /** Nothing of this device waits any longer. */
   forget(device: number): void {
     this.#packetIds.fill(NONE, this.#starts[device], this.#starts[device + 1]);
     this.#waitingCounts[device] = 0;
+    if (this.#crowded.size === 0) return;
+    for (const key of this.#crowded.keys()) {
+      if (Math.floor(key / PACKET_ID_LIMIT) === device) this.#crowded.delete(key);
+    }
   }
 
   /** Messages of this device that wait for their acknowledgement. */
@@ -92,6 +103,29 @@ export class PublishTimes {
 
   publishedAtMs(place: number): number {
     return this.#publishedAtMs[place] as number;
+  }
+
+  /** More messages wait than the device has places: the one that lies in this place waits elsewhere. */
+  #moveOut(device: number, place: number): void {
+    this.#crowded.set(device * PACKET_ID_LIMIT + (this.#packetIds[place] as number), {
+      seq: this.seq(place),
+      dueAtMs: this.dueAtMs(place),
+      publishedAtMs: this.publishedAtMs(place),
+    });
+  }
+
+  /** The place of a message that waited elsewhere; the next one takes it over. */
+  #takeCrowded(device: number, packetId: number): number | undefined {
+    const key = device * PACKET_ID_LIMIT + packetId;
+    const message = this.#crowded.get(key);
+    if (message === undefined) return undefined;
+    this.#crowded.delete(key);
+    this.#count(device, -1);
+    const place = this.#seqs.length - 1;
+    this.#seqs[place] = message.seq;
+    this.#dueAtMs[place] = message.dueAtMs;
+    this.#publishedAtMs[place] = message.publishedAtMs;
+    return place;
   }
 
   #placeOf(device: number, seq: number): number {

@@ -21,14 +21,8 @@ const OVERHEAD_LENGTH = 80;
 /** Unfinished incoming commands at QoS 2. */
 const INCOMING_COUNT = 8;
 
-/** No reading is shorter: its headers, a topic of two levels, a number. */
-const READING_LENGTH_MIN = 16;
-
 /** Two bytes of length each for user name and password. */
 const CREDENTIAL_HEADERS_LENGTH = 4;
-
-/** More messages are never under way, whatever the outbox holds: the core's limit for one client. */
-const PLACE_COUNT_MAX = 1_024;
 
 const NOBODY: Credentials = { username: undefined, password: undefined };
 
@@ -103,11 +97,9 @@ export class SensorKind {
     return { ...bare, identity: bare.identity + length };
   }
 
-  /** Readings that can be under way at the same time, at most. */
-  placeCount(clientId: string): number {
-    const { transmit } = this.capacities(clientId, NOBODY);
-    const length = READING_LENGTH_MIN + Buffer.byteLength(clientId);
-    return Math.min(PLACE_COUNT_MAX, Math.ceil(transmit / length));
+  /** Readings whose times are remembered for each device: twice as many as the outbox is meant for. */
+  get placeCount(): number {
+    return 2 * this.group.publish.outboxCount;
   }
 
   /** Without credentials. One object for all client ids of a length: a profile takes its time to measure itself. */
