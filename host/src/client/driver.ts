@@ -222,11 +222,14 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   }
 
   /** Reports all events and sends all bytes; one may make room for the other. */
-  #run(connection: Connection, nowMs: number): void {
+  #run(connection: Connection, enteredAtMs: number): void {
+    let nowMs = enteredAtMs;
     let delayMs = 0;
     let hasSent = false;
     for (;;) {
       this.#report(connection, nowMs, false);
+      // Handlers may have asked something of the session, at a later time than this one: to look back would make it overdue.
+      nowMs = this.#world.nowMs();
       delayMs = this.session.nextDeadlineMs(nowMs);
       // What a connection makes due, such as a first reading, goes with what it has queued.
       if (delayMs === 0) this.#report(connection, nowMs, true);
