@@ -258,11 +258,9 @@ async function acknowledgedWhen(lab: Lab): Promise<Outcome> {
     if (message !== undefined && message.order < puback.order) afterCount++;
   }
   const got = `of ${WHEN_COUNT} messages ${afterCount} came to the subscriber before their PUBACK`;
-  if (afterCount === 0) return free("before the message is forwarded", got);
-  return free(
-    afterCount === WHEN_COUNT ? "after the message was forwarded" : "before or after",
-    got,
-  );
+  // A broker that does not wait may still be late with some of its acknowledgements.
+  const waits = afterCount === WHEN_COUNT;
+  return free(waits ? "after the message was forwarded" : "without waiting for the message", got);
 }
 
 /** Publishes numbered messages, so many at a time, and answers in which order they came. */
