@@ -3,6 +3,7 @@
 import type { OnReadOpts, SocketConstructorOpts } from "node:net";
 import { connectionError } from "./connection-errors.ts";
 import { type Dial, GuardedTransport } from "./guarded-transport.ts";
+import { writeCopy } from "./send-buffer.ts";
 import { connectSocket, TcpSocket } from "./tcp-socket.ts";
 import type { OpenTransport, TransportHandlers } from "./transport.ts";
 
@@ -48,7 +49,7 @@ class TcpTransport extends GuardedTransport {
   }
 
   protected send(bytes: Uint8Array): boolean {
-    return this.#socket.write(Buffer.from(bytes));
+    return writeCopy(this.#socket, bytes);
   }
 
   protected stopReading(): void {
