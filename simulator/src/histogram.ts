@@ -32,6 +32,8 @@ const CURVE_STEPS = 5;
 const UNITS_PER_MS = 1000;
 const VALUE_MAX = 3_600_000 * UNITS_PER_MS;
 const SIGNIFICANT_DIGITS = 3;
+/** Values of so many bits (2 x 10^3 and above) are counted exactly; of larger ones, so many leading bits. VALUE_MAX has 32. */
+const EXACT_BITS = 11;
 
 /** Counts latencies in about 90 KiB. */
 export class LatencyHistogram {
@@ -142,9 +144,17 @@ export class LatencyHistogram {
 
 /** All have the same form, whatever was recorded: so they can be merged and decoded without loss. */
 function empty(): Int32Histogram {
-  const histogram = new Int32Histogram(1, VALUE_MAX, SIGNIFICANT_DIGITS);
+  const histogram = new WordHistogram(1, VALUE_MAX, SIGNIFICANT_DIGITS);
   histogram.autoResize = false;
   return histogram;
+}
+
+/** Finds a value's place with words: the library's powers and logarithms take longer than the rest of a recording. */
+class WordHistogram extends Int32Histogram {
+  override countsArrayIndex(value: number): number {
+    const bucketIndex = Math.max(32 - EXACT_BITS - Math.clz32(value), 0);
+    return (bucketIndex << (EXACT_BITS - 1)) + (value >>> bucketIndex);
+  }
 }
 
 function toMs(value: number): number {
