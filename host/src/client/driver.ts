@@ -41,6 +41,8 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   #dueAtMs = Number.POSITIVE_INFINITY;
   #sentAtMs = 0;
   #isPaused = false;
+  /** DISCONNECT was asked for. */
+  #isParting = false;
   /** True while events are told: what a handler queues goes when all are told. */
   #isReporting = false;
 
@@ -114,6 +116,7 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   /** Says farewell, sends DISCONNECT and closes; `ended` follows. Throws a CoreError when not connected. */
   disconnect(): void {
     this.session.disconnect(this.#world.nowMs());
+    this.#isParting = true;
     this.flush();
   }
 
@@ -196,6 +199,7 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   #forget(): void {
     this.#connection = undefined;
+    this.#isParting = false;
     this.session.connectionLost();
     this.#keep();
     this.#armTimer(this.#world.nowMs());
@@ -331,6 +335,7 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   }
 
   #closeAfterDisconnect(connection: Connection): void {
+    if (!this.#isParting) return;
     const isSaid =
       this.session.state === ConnectionState.Disconnecting && this.session.transmitLength === 0;
     if (isSaid) connection.transport?.close(); // [MQTT-3.14.4-1]

@@ -124,14 +124,26 @@ export class TimerWheel {
         if ((this.#dueAtMs[alarm] as number) <= nowMs) {
           this.#unlink(alarm);
           this.#slots[alarm] = RINGING;
-          this.#due.push(alarm);
+          this.#addDue(alarm);
         }
         alarm = next;
       }
     }
     this.#turnedToMs = toMs;
-    const dueAtMs = this.#dueAtMs;
-    this.#due.sort((a, b) => (dueAtMs[a] as number) - (dueAtMs[b] as number) || a - b);
+  }
+
+  /** Keeps `#due` in order. Slots are taken in theirs, so an alarm belongs near the end. */
+  #addDue(alarm: number): void {
+    const due = this.#due;
+    const atMs = this.#dueAtMs[alarm] as number;
+    let place = due.length;
+    for (; place > 0; place--) {
+      const before = due[place - 1] as number;
+      const beforeAtMs = this.#dueAtMs[before] as number;
+      if (beforeAtMs < atMs || (beforeAtMs === atMs && before < alarm)) break;
+      due[place] = before;
+    }
+    due[place] = alarm;
   }
 
   /** Infinity if nothing is set; no later than the next alarm, but perhaps before it. */
