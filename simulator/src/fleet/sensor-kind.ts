@@ -97,9 +97,9 @@ export class SensorKind {
     return { ...bare, identity: bare.identity + length };
   }
 
-  /** Readings whose times are remembered for each device: twice as many as the outbox is meant for. */
+  /** Readings whose times are remembered for each device, if anybody will ask: twice as many as the outbox is meant for. */
   get placeCount(): number {
-    return 2 * this.group.publish.outboxCount;
+    return this.isTimed ? 2 * this.group.publish.outboxCount : 0;
   }
 
   /** Without credentials. One object for all client ids of a length: a profile takes its time to measure itself. */

@@ -44,7 +44,13 @@ const LATE_NEWS_MS = 1_000;
 
 /** Devices are numbered from 0. */
 export class WillLedger {
-  readonly #devices: DeviceEntries[];
+  /**
+   * Of each device: births that the broker has acknowledged and nobody has seen; below zero, births of this connection that
+   * were seen, or excused, before their acknowledgement.
+   */
+  readonly #owedBirths: Float64Array;
+  /** Of the devices of which anything is open or just settled: in a large fleet these are few. */
+  readonly #devices = new Map<number, DeviceEntries>();
   readonly #graceMs: number;
   readonly #spanDelivery: LatencyHistogram;
   readonly #faults = new Map<FaultKind, FaultAccount>();
@@ -60,7 +66,7 @@ export class WillLedger {
    * too, whatever the fault.
    */
   constructor(deviceCount: number, graceMs: number, spanDelivery = new LatencyHistogram()) {
-    this.#devices = Array.from({ length: deviceCount }, () => new DeviceEntries());
+    this.#owedBirths = new Float64Array(deviceCount);
     this.#graceMs = graceMs;
     this.#spanDelivery = spanDelivery;
   }
@@ -84,16 +90,14 @@ export class WillLedger {
 
   /** The broker has acknowledged the device's goodbye: now it must be seen. */
   goodbyeAcknowledged(device: number): void {
-    for (const entry of this.#device(device).open) {
+    for (const entry of this.#open(device)) {
       if (entry.kind === "goodbye" && entry.state === "under way") entry.state = "owed";
     }
   }
 
   /** The broker has acknowledged the device's birth: now it must be seen. */
   birthAcknowledged(device: number): void {
-    const entries = this.#device(device);
-    if (entries.birthsAhead > 0) entries.birthsAhead--;
-    else entries.owedBirths++;
+    this.#count(device, 1);
   }
 
   /**
@@ -125,9 +129,8 @@ export class WillLedger {
    * old one out [MQTT-3.1.4-2].
    */
   deviceReturns(device: number, atMs: number): void {
-    const entries = this.#device(device);
-    entries.birthsAhead = 0;
-    for (const entry of entries.open) {
+    this.#owedBirths[device] = Math.max(0, this.#owedBirths[device] as number);
+    for (const entry of this.#open(device)) {
       if (entry.kind === "will") entry.earliestMs = Math.min(entry.earliestMs, atMs);
       if (entry.kind === "goodbye") entry.isPast = true;
     }
@@ -136,7 +139,7 @@ export class WillLedger {
   /** The broker has accepted the new connection: the old one is history. */
   deviceReturned(device: number, atMs: number): void {
     const latestMs = atMs + this.#graceMs;
-    for (const entry of this.#device(device).open) {
+    for (const entry of this.#open(device)) {
       if (entry.kind === "will") entry.latestMs = Math.min(entry.latestMs, latestMs);
       if (entry.kind === "tolerated") entry.untilMs = Math.min(entry.untilMs, latestMs);
     }
@@ -147,7 +150,8 @@ export class WillLedger {
    * away. It may still come, until `untilMs`.
    */
   excuse(dueUntilMs: number, untilMs: number): void {
-    for (const entries of this.#devices) {
+    this.#owedBirths.fill(Number.NEGATIVE_INFINITY);
+    for (const entries of this.#devices.values()) {
       for (const fault of entries.excuse(dueUntilMs, untilMs))
         this.#account(fault).wills.unjudged++;
     }
@@ -156,7 +160,11 @@ export class WillLedger {
   /** The subscriber saw the device's birth. */
   online(device: number): void {
     this.#online++;
-    this.#lostGoodbyes += this.#device(device).beOnline();
+    this.#count(device, -1);
+    const entries = this.#devices.get(device);
+    if (entries === undefined) return;
+    this.#lostGoodbyes += entries.beOnline();
+    if (entries.open.length === 0) this.#devices.delete(device);
   }
 
   /** The subscriber saw `offline`: a Will, or a goodbye. */
@@ -174,7 +182,7 @@ export class WillLedger {
   /** When the last Will that is still to come is late; undefined if there is none. */
   get pendingUntilMs(): number | undefined {
     let untilMs: number | undefined;
-    for (const { open } of this.#devices) {
+    for (const { open } of this.#devices.values()) {
       for (const entry of open) {
         if (entry.kind === "will") untilMs = Math.max(untilMs ?? entry.latestMs, entry.latestMs);
       }
@@ -189,12 +197,13 @@ export class WillLedger {
 
   /** Births and goodbyes that the broker has acknowledged, and that have not been seen. */
   get pendingStatusCount(): number {
-    return this.#sum(({ owedBirths, owedGoodbyes }) => owedBirths + owedGoodbyes);
+    const births = this.#owedBirths.reduce((sum, count) => sum + Math.max(0, count), 0);
+    return births + this.#sum(({ owedGoodbyes }) => owedGoodbyes);
   }
 
   /** Closes the books at the end: what was due and has not come is missing. Call it once. */
   close(atMs: number): void {
-    for (const { open } of this.#devices) {
+    for (const { open } of this.#devices.values()) {
       for (const entry of open) {
         if (entry.kind !== "will") continue;
         const { wills } = this.#account(entry.fault);
@@ -233,7 +242,9 @@ export class WillLedger {
   }
 
   #sum(countOf: (entries: DeviceEntries) => number): number {
-    return this.#devices.reduce((sum, entries) => sum + countOf(entries), 0);
+    let sum = 0;
+    for (const entries of this.#devices.values()) sum += countOf(entries);
+    return sum;
   }
 
   #settle(entry: Entry, atMs: number): void {
@@ -279,9 +290,20 @@ export class WillLedger {
     return account;
   }
 
+  #count(device: number, births: 1 | -1): void {
+    this.#owedBirths[device] = (this.#owedBirths[device] as number) + births;
+  }
+
+  #open(device: number): readonly Entry[] {
+    return this.#devices.get(device)?.open ?? [];
+  }
+
   #device(device: number): DeviceEntries {
-    const entries = this.#devices[device];
-    if (entries === undefined) throw new RangeError(`There is no device ${device}`);
+    let entries = this.#devices.get(device);
+    if (entries === undefined) {
+      entries = new DeviceEntries();
+      this.#devices.set(device, entries);
+    }
     return entries;
   }
 }
@@ -293,10 +315,6 @@ class DeviceEntries {
   settled: Entry | undefined;
   /** When an `offline` came that nothing explains, until the device is online again. */
   surplusAtMs: number | undefined;
-  /** Births that the broker has acknowledged, and nobody has seen. */
-  owedBirths = 0;
-  /** Births of this connection that were seen, or excused, before their acknowledgement. */
-  birthsAhead = 0;
 
   get willCount(): number {
     return this.open.reduce((count, { kind }) => count + (kind === "will" ? 1 : 0), 0);
@@ -328,8 +346,6 @@ class DeviceEntries {
   beOnline(): number {
     this.settled = undefined;
     this.surplusAtMs = undefined;
-    if (this.owedBirths > 0) this.owedBirths--;
-    else this.birthsAhead++;
     for (const entry of this.open) if (entry.kind === "will") entry.isPast = true;
     const owedBefore = this.owedGoodbyes;
     this.open = this.open.filter((entry) => entry.kind !== "goodbye" || !entry.isPast);
@@ -347,8 +363,6 @@ class DeviceEntries {
   /** Returns the faults whose Wills were excused. */
   excuse(dueUntilMs: number, untilMs: number): FaultKind[] {
     const faults: FaultKind[] = [];
-    this.owedBirths = 0;
-    this.birthsAhead = Number.POSITIVE_INFINITY;
     this.open = this.open.map((entry) => {
       if (entry.kind === "goodbye") return { ...entry, state: "excused" };
       if (entry.kind === "tolerated" || entry.earliestMs > dueUntilMs) return entry;
