@@ -82,10 +82,11 @@ export class FleetBooks implements SensorLog {
     connected(sensor);
   }
 
-  failed(_sensor: Sensor, reason: EndReason): void {
+  failed({ index }: Sensor, reason: EndReason): void {
     if (!this.isBrokerStopped) this.#troubles.failed(reason);
     if (reason instanceof RefusedError) countOne(this.refusals, String(reason.returnCode));
     else countOne(this.failures, failureText(reason));
+    if (mayBeAccepted(reason)) this.#lostConnection(index);
   }
 
   ignored({ index }: Sensor): void {
@@ -94,14 +95,12 @@ export class FleetBooks implements SensorLog {
   }
 
   lost({ index, isOff }: Sensor, reason: EndReason): void {
-    const { ledger, world, willMs } = this.#options;
     if (!this.isBrokerStopped) {
       this.lostCount++;
       if (isOff) this.#troubles.unheard(reason);
       else this.#troubles.lost(reason);
     }
-    const nowMs = world.nowMs();
-    ledger.connectionLost(index, nowMs, nowMs + willMs);
+    this.#lostConnection(index);
   }
 
   measured(_sensor: Sensor, lagMs: number): void {
@@ -178,6 +177,18 @@ export class FleetBooks implements SensorLog {
       latencies.span.endToEnd.record(Math.max(0, atUnixMs - measuredUnixMs));
     }
   }
+
+  #lostConnection(index: number): void {
+    const { ledger, world, willMs } = this.#options;
+    const nowMs = world.nowMs();
+    ledger.connectionLost(index, nowMs, nowMs + willMs);
+  }
+}
+
+/** The broker may have had the CONNECT, and lost the connection before its CONNACK came: then it owes that Will. */
+function mayBeAccepted(reason: EndReason): boolean {
+  if (reason instanceof ConnectionError) return reason.failure === "lost";
+  return !(reason instanceof RefusedError);
 }
 
 function countOne<Key>(counts: Map<Key, number>, key: Key): void {
