@@ -3,6 +3,7 @@
 import { type CliContext, interrupted } from "../../../host/src/cli/command.ts";
 import type { Output } from "../../../host/src/cli/output.ts";
 import { UsageError } from "../../../host/src/errors.ts";
+import { type ListenAddress, parseListenAddress } from "../listen-address.ts";
 import type { Dashboard } from "../pages/dashboard.ts";
 import type { DashboardRun } from "../pages/dashboard-run.ts";
 import type { RunResult } from "../run/result.ts";
@@ -89,17 +90,13 @@ function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 
-const ADDRESS = /^(?:(?:\[(?<address>[^\]]+)\]|(?<name>[^:[\]/]*)):)?(?<port>\d{1,5})$/u;
-
-/** `8080`, `:8080`, `0.0.0.0:8080` or `[::1]:8080`; without an address this machine alone, and a free port. */
-function addressOf(flag: string | true): { host: string; port: number } {
+/** Without an address this machine alone, and a free port. */
+function addressOf(flag: string | true): ListenAddress {
   const text = flag === true ? ":0" : flag;
-  const { address, name, port } = ADDRESS.exec(text)?.groups ?? {};
-  if (port === undefined || Number(port) > 65_535) {
-    throw new UsageError(
-      `--dashboard ${JSON.stringify(text)} is no address to listen on`,
-      "Give a port or HOST:PORT, as in --dashboard 127.0.0.1:8080; a scenario's name comes before the flag",
-    );
-  }
-  return { host: address || name || "127.0.0.1", port: Number(port) };
+  const address = parseListenAddress(text);
+  if (address !== undefined) return address;
+  throw new UsageError(
+    `--dashboard ${JSON.stringify(text)} is no address to listen on`,
+    "Give a port or HOST:PORT, as in --dashboard 127.0.0.1:8080; a scenario's name comes before the flag",
+  );
 }

@@ -3,37 +3,24 @@
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { UsageError } from "../../../host/src/errors.ts";
+import { type ListenAddress, parseListenAddress } from "../listen-address.ts";
 import type { OpenOutput, OutputsContext } from "./output.ts";
-
-/** Only this machine, unless somebody says otherwise: what runs where is nobody else's business. */
-const HOST_DEFAULT = "127.0.0.1";
 
 const PATH = "/metrics";
 
-interface Endpoint {
-  readonly host: string;
-  /** 0 takes a free one. */
-  readonly port: number;
-}
-
-/** `9464`, `:9464`, `0.0.0.0:9464` or `[::1]:9464`. Throws a UsageError. */
-export function parseEndpoint(target: string): Endpoint {
-  const match = /^(?:(?:\[(?<address>[^\]]+)\]|(?<name>[^:[\]]*)):)?(?<port>\d{1,5})$/u.exec(
-    target,
+/** Throws a UsageError. */
+export function parseEndpoint(target: string): ListenAddress {
+  const address = parseListenAddress(target);
+  if (address !== undefined) return address;
+  throw new UsageError(
+    `--out prometheus=${target}: this is no address to listen on`,
+    "Give a port from 0 to 65535, as in prometheus=:9464, or an address and a port, as in prometheus=0.0.0.0:9464 or prometheus=[::1]:9464",
   );
-  const { address, name, port } = match?.groups ?? {};
-  if (port === undefined || Number(port) > 65_535) {
-    throw new UsageError(
-      `--out prometheus=${target}: this is no address to listen on`,
-      "Give a port from 0 to 65535, as in prometheus=:9464, or an address and a port, as in prometheus=0.0.0.0:9464 or prometheus=[::1]:9464",
-    );
-  }
-  return { host: address || name || HOST_DEFAULT, port: Number(port) };
 }
 
 /** Listens, and says where. Throws a UsageError if that is not possible. */
 export async function openPrometheus(
-  endpoint: Endpoint,
+  endpoint: ListenAddress,
   { version, scenario, note }: Pick<OutputsContext, "version" | "scenario" | "note">,
 ): Promise<OpenOutput> {
   const { RunMetrics } = await import("./metrics.ts");
@@ -75,7 +62,7 @@ function urlOf({ address, family, port }: AddressInfo): string {
   return `http://${family === "IPv6" ? `[${address}]` : address}:${port}${PATH}`;
 }
 
-function listen(server: Server, { host, port }: Endpoint): Promise<void> {
+function listen(server: Server, { host, port }: ListenAddress): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", (error) => reject(cannotListen(host, port, error)));
     server.listen(port, host, () => {
