@@ -17,7 +17,6 @@ export class PublishTimes {
   readonly #waitingCounts: Uint16Array;
   /** Of each device's places, the one where the next acknowledgement will most likely belong. */
   readonly #cursors: Uint16Array;
-
   /** What waits although its place was needed, by device and packet identifier. */
   readonly #crowded = new Map<number, { seq: number; dueAtMs: number; publishedAtMs: number }>();
 

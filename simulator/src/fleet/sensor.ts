@@ -8,8 +8,7 @@ import { type Capacities, CoreError, check, Session } from "../../../host/src/co
 import type { OpenTransport, Transport } from "../../../host/src/transport/transport.ts";
 import type { World } from "../../../host/src/world.ts";
 import { RandomStream } from "../random.ts";
-import type { DeviceStates } from "./device-states.ts";
-import { DeviceState } from "./device-states.ts";
+import { DeviceState, type DeviceStates } from "./device-states.ts";
 import type { PublishTimes } from "./publish-times.ts";
 import type { Credentials, SensorKind } from "./sensor-kind.ts";
 import type { Temperatures } from "./temperature.ts";
