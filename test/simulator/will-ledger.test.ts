@@ -260,3 +260,25 @@ test("births, Wills and goodbyes are counted as a subscriber of motes/+/status c
   ledger.offline(1, 150);
   expect(ledger.statusMessages).toEqual({ online: 2, offline: 2, lost: 0 });
 });
+
+test("a Will of a connection that was lost before its CONNACK came is not the fault's a second time, told before or after", () => {
+  for (const isToldBefore of [true, false]) {
+    const ledger = newLedger();
+    ledger.expectWill(0, RESET);
+    ledger.offline(0, 150);
+    ledger.deviceReturns(0, 500);
+    if (isToldBefore) ledger.connectionLost(0, 510, 5000);
+    ledger.offline(0, 511);
+    if (!isToldBefore) ledger.connectionLost(0, 512, 5000);
+    expect(total(ledger)).toEqual({ ...NOTHING, expected: 1, delivered: 1 });
+  }
+});
+
+test("a Will that comes twice is doubled, whatever happens later", () => {
+  const ledger = newLedger();
+  ledger.expectWill(0, RESET);
+  ledger.offline(0, 150);
+  ledger.offline(0, 160);
+  ledger.connectionLost(0, 5000, 9000);
+  expect(total(ledger)).toEqual({ ...NOTHING, expected: 1, delivered: 1, doubled: 1 });
+});

@@ -54,8 +54,8 @@ export class WillLedger {
   readonly #graceMs: number;
   readonly #spanDelivery: LatencyHistogram;
   readonly #faults = new Map<FaultKind, FaultAccount>();
-  /** Of Wills that no fault explains. */
-  #unexplained = 0;
+  /** Wills that no fault explains. */
+  readonly #unexplained = noWills();
   #goodbyes = 0;
   #lostGoodbyes = 0;
   #online = 0;
@@ -226,7 +226,7 @@ export class WillLedger {
     for (const { wills } of this.#faults.values()) {
       for (const key of Object.keys(total) as (keyof WillCounts)[]) total[key] += wills[key];
     }
-    total.unexpected += this.#unexplained;
+    total.unexpected += this.#unexplained.unexpected;
     return total;
   }
 
@@ -263,21 +263,19 @@ export class WillLedger {
   /** One `offline` more than the device owes. */
   #surplus(entries: DeviceEntries, atMs: number): void {
     const { settled } = entries;
-    if (settled?.kind === "will") this.#account(settled.fault).wills.doubled++;
-    else if (settled?.kind === "goodbye" && settled.fault !== undefined) {
-      this.#account(settled.fault).wills.unexpected++;
-    } else {
-      this.#unexplained++;
-      entries.surplusAtMs = atMs;
-    }
+    const fault = settled?.kind === "tolerated" ? undefined : settled?.fault;
+    const wills = fault === undefined ? this.#unexplained : this.#account(fault).wills;
+    const count = fault !== undefined && settled?.kind === "will" ? "doubled" : "unexpected";
+    wills[count]++;
+    entries.surplus = { atMs, withdraw: () => wills[count]-- };
   }
 
   /** True if an `offline` came shortly before that nothing had explained: now something does. */
   #explainSurplus(entries: DeviceEntries, atMs: number): boolean {
-    const { surplusAtMs = Number.NEGATIVE_INFINITY } = entries;
-    entries.surplusAtMs = undefined;
-    if (atMs - surplusAtMs > LATE_NEWS_MS) return false;
-    this.#unexplained--;
+    const { surplus } = entries;
+    entries.surplus = undefined;
+    if (surplus === undefined || atMs - surplus.atMs > LATE_NEWS_MS) return false;
+    surplus.withdraw();
     return true;
   }
 
@@ -313,8 +311,8 @@ class DeviceEntries {
   open: Entry[] = [];
   /** The last that came, until the device is online again. */
   settled: Entry | undefined;
-  /** When an `offline` came that nothing explains, until the device is online again. */
-  surplusAtMs: number | undefined;
+  /** The last `offline` that nothing explains, until the device is online again. */
+  surplus: { atMs: number; withdraw: () => void } | undefined;
 
   get willCount(): number {
     return this.open.reduce((count, { kind }) => count + (kind === "will" ? 1 : 0), 0);
@@ -345,7 +343,7 @@ class DeviceEntries {
   /** Returns how many goodbyes are lost: those of earlier connections would have come before [MQTT-4.6.0-6]. */
   beOnline(): number {
     this.settled = undefined;
-    this.surplusAtMs = undefined;
+    this.surplus = undefined;
     for (const entry of this.open) if (entry.kind === "will") entry.isPast = true;
     const owedBefore = this.owedGoodbyes;
     this.open = this.open.filter((entry) => entry.kind !== "goodbye" || !entry.isPast);
