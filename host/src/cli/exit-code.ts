@@ -1,6 +1,7 @@
 /** The exit codes of the command line, and which error ends in which. */
 
 import { inspect } from "node:util";
+import { BoardError } from "../board/board-error.ts";
 import { PublishError } from "../client/client-errors.ts";
 import { ConnectionError, ProtocolError, RefusedError, UsageError } from "../errors.ts";
 import { StoreError } from "../store/store-errors.ts";
@@ -46,7 +47,7 @@ export function explain(error: unknown): Explanation {
   if (error instanceof ProtocolError) {
     return { exitCode: ExitCode.Connection, problem, remedy: "See the broker's log" };
   }
-  if (error instanceof StoreError) {
+  if (error instanceof StoreError || error instanceof BoardError) {
     return { exitCode: ExitCode.Device, problem, remedy: error.remedy };
   }
   if (error instanceof PublishError) {

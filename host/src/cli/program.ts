@@ -52,7 +52,7 @@ export function failed(error: unknown, context: CliContext, flags = {}): ExitCod
     return error.exitCode === 0 ? ExitCode.Ok : ExitCode.Usage;
   }
   const code = interruptCode(context);
-  if (code !== undefined && isAbort(error)) return code;
+  if (code !== undefined && (isAbort(error) || error === code)) return code;
 
   const { exitCode, problem, remedy, stack } = explain(error);
   createOutput(context, flags).error(problem, remedy);

@@ -4,12 +4,23 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { CliContext, SystemFacts } from "../../../host/src/cli/command.ts";
+import { registerBoard } from "../../../host/src/cli/commands/board.ts";
+import { registerBridge } from "../../../host/src/cli/commands/bridge.ts";
 import { registerBroker } from "../../../host/src/cli/commands/broker.ts";
 import { registerDevice } from "../../../host/src/cli/commands/device.ts";
+import { registerDevices } from "../../../host/src/cli/commands/devices.ts";
 import { registerDoctor } from "../../../host/src/cli/commands/doctor.ts";
+import { registerFirmware } from "../../../host/src/cli/commands/firmware.ts";
+import { registerFlash } from "../../../host/src/cli/commands/flash.ts";
 import { registerInspect } from "../../../host/src/cli/commands/inspect.ts";
+import { registerKeygen } from "../../../host/src/cli/commands/keygen.ts";
+import { registerMonitor } from "../../../host/src/cli/commands/monitor.ts";
 import { registerProbe } from "../../../host/src/cli/commands/probe.ts";
+import { registerProvision } from "../../../host/src/cli/commands/provision.ts";
 import { registerPub } from "../../../host/src/cli/commands/pub.ts";
+import { registerReset } from "../../../host/src/cli/commands/reset.ts";
+import { registerSign } from "../../../host/src/cli/commands/sign.ts";
+import { registerSlots } from "../../../host/src/cli/commands/slots.ts";
 import { registerSub } from "../../../host/src/cli/commands/sub.ts";
 import { ExitCode } from "../../../host/src/cli/exit-code.ts";
 import type { TextStream } from "../../../host/src/cli/output.ts";
@@ -17,6 +28,7 @@ import { failed, runCli } from "../../../host/src/cli/program.ts";
 import { readModule } from "../../../host/src/core/core.ts";
 import { UsageError } from "../../../host/src/errors.ts";
 import { realWorld } from "../../../host/src/world.ts";
+import { registerConfig } from "./commands/config.ts";
 import { registerDemo } from "./commands/demo.ts";
 import { registerReport } from "./commands/report.ts";
 import { registerRun } from "./commands/run.ts";
@@ -35,6 +47,18 @@ const COMMANDS = [
   registerBroker,
   registerProbe,
   registerInspect,
+  registerDevices,
+  registerBoard,
+  registerFirmware,
+  registerFlash,
+  registerMonitor,
+  registerReset,
+  registerSlots,
+  registerConfig,
+  registerSign,
+  registerKeygen,
+  registerProvision,
+  registerBridge,
   registerDoctor,
 ];
 
