@@ -68,6 +68,30 @@ test("transports know bytes, not MQTT", () => {
   expect(offenders).toEqual([]);
 });
 
+test("what talks to a board knows frames, not MQTT; the bridge alone knows both", () => {
+  const offenders = host
+    .filter((file) => file.startsWith("host/src/board/"))
+    .filter((file) =>
+      importsOf(file).some((path) =>
+        /^host\/src\/(core|client|broker|transport|bridge)\//u.test(path),
+      ),
+    );
+  expect(offenders).toEqual([]);
+});
+
+test("every file of the board in C opens with one sentence that says what it is", () => {
+  const files = ["runtime", "engine", "port", "tests"].flatMap((folder) =>
+    readdirSync(join(ROOT, "firmware/board", folder), { recursive: true, encoding: "utf8" })
+      .filter((path) => /\.[ch]$/u.test(path))
+      .map((path) => join(ROOT, "firmware/board", folder, path)),
+  );
+  expect(files.length).toBeGreaterThan(50);
+  const offenders = files.filter(
+    (file) => !/^\/\*\s[\s\S]{10,}?\*\/\n/u.test(readFileSync(file, "utf8")),
+  );
+  expect(offenders.map((file) => relative(ROOT, file))).toEqual([]);
+});
+
 test("no decorator stands on a function of the firmware, and nothing is allocated", () => {
   const offenders = firmware.filter((file) => {
     const code = codeOf(file);

@@ -1,0 +1,5 @@
+/* Declarations as in ESP-IDF's documents (ESP x509 Certificate Bundle), for checking only. */
+#pragma once
+#include "esp_err.h"
+
+esp_err_t esp_crt_bundle_attach(void *conf);
