@@ -22,7 +22,7 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 /** What a build reads. */
 const SOURCES = [
-  ...["firmware", "host", "simulator", "types", "tools"],
+  ...["firmware/core", "firmware/apps", "host", "simulator", "types", "tools"],
   ...["package.json", "asconfig.json", "tsconfig.json", "tsconfig.build.json"],
 ];
 
