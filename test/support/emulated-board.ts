@@ -36,7 +36,7 @@ export class EmulatedBoard {
     this.#emulator = await startEmulator({
       world: realWorld,
       flashPath: join(this.#folder, "flash.img"),
-      socketPath: join(this.#folder, "line"),
+      socketPath: this.devicePath,
       elfPath: this.#elfPath,
     });
   }
@@ -54,8 +54,13 @@ export class EmulatedBoard {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
+  /** What `--device` takes. */
+  get devicePath(): string {
+    return join(this.#folder, "line");
+  }
+
   get openLine(): OpenLine {
-    return serialLineAt(join(this.#folder, "line"), { platform: process.platform });
+    return serialLineAt(this.devicePath, { platform: process.platform });
   }
 
   /** Opens its line for management. */
