@@ -67,6 +67,11 @@ export class PosixBoard {
     return Number(fields[11]) + Number(fields[12]);
   }
 
+  /** What `--device` takes. */
+  get path(): string {
+    return this.#path;
+  }
+
   /** What opens its line. */
   get line(): ReturnType<typeof serialLineAt> {
     return serialLineAt(this.#path, { platform: process.platform });
