@@ -2,11 +2,13 @@
 
 import { isIP } from "node:net";
 import type { Command } from "commander";
+import { listSerialPorts } from "../../board/serial-ports.ts";
 import type { ModuleName } from "../../core/core.ts";
 import { UsageError } from "../../errors.ts";
 import { inspectModule } from "../../module/inspect-module.ts";
 import { brokerUrlText } from "../../transport/broker-url.ts";
 import { openTransport } from "../../transport/open-transport.ts";
+import { checkBoards } from "../board-check.ts";
 import { action, type CliContext, type CommandCall, type SystemFacts } from "../command.ts";
 import { ExitCode } from "../exit-code.ts";
 import { type Check, isLoopback, machineChecks, type WantedFleet } from "../machine-checks.ts";
@@ -29,7 +31,7 @@ interface DoctorFlags extends BrokerFlags {
 export function registerDoctor(program: Command, context: CliContext): void {
   const command = program
     .command("doctor")
-    .description("Check this machine: Node, limits, ports, the modules, and a broker.")
+    .description("Check this machine: Node, limits, ports, the modules, boards, and a broker.")
     .optionsGroup("Fleet:")
     .option("-c, --count <number>", "sensors: whether so many fit, and what to do if they do not")
     .option(
@@ -56,6 +58,7 @@ async function doctor(call: CommandCall<DoctorFlags>): Promise<ExitCode> {
     await checkModule("core", system),
     await checkModule("thermometer", system),
     await checkModule("reporter", system),
+    await checkBoards(() => listSerialPorts({ platform: system.platform })),
     await checkBroker(place, isNamed, context),
   ];
   const isHealthy = checks.every(({ verdict }) => verdict !== "failed");

@@ -108,9 +108,15 @@ async function readFile(path: string, context: CliContext): Promise<FlashFile> {
   try {
     return readFlashFile(path, readUserFile(context, path, "module"));
   } catch (error) {
-    if (shipped === undefined || !(error instanceof UsageError)) throw error;
+    if (shipped === undefined || !isMissing(error)) throw error;
     return readFlashFile(path, await context.system.readModule(shipped));
   }
+}
+
+/** There is no such file, which is another thing than one that cannot be read. */
+function isMissing(error: unknown): boolean {
+  if (!(error instanceof UsageError)) return false;
+  return (error.cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT";
 }
 
 /** Modules that come with this package, and need not lie in the folder. */
@@ -122,16 +128,17 @@ async function keepFlashing(job: FlashJob, first: FlashFile): Promise<void> {
   await flashOnce(job, first);
   let flashed = first.inspection.sha256;
   while (!context.interrupt.aborted) {
+    // Listening comes first, looking second: what was written while the board was busy counts as well.
     const change = nextChange(path, context.world, context.interrupt);
+    change.catch(() => {}); // it is waited for below
+    flashed = await flashAgain(job, flashed);
     output.note(`Waiting for ${printable(path)} to change. Ctrl-C ends it.`);
     if (flags.monitor === true) await printConsole({ ...job, style: "text", until: change });
     else await change;
-    if (context.interrupt.aborted) return;
-    flashed = await flashAgain(job, flashed);
   }
 }
 
-/** Answers the SHA-256 of the file now. */
+/** Flashes the file if it is another one than before. Answers the SHA-256 of what was flashed last. */
 async function flashAgain(job: FlashJob, flashed: string): Promise<string> {
   const { path, context, output } = job;
   try {
