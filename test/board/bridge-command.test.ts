@@ -221,7 +221,7 @@ describe("board run with an emulator that does not start", () => {
 test("board run without its runtime says how to build it", async () => {
   const args = ["--flash", join(folder, "f"), "--runtime", join(folder, "missing.elf")];
   expect(await run("board", "run", ...args)).toBe(ExitCode.Device);
-  expect(context.stderr.text).toContain("make -C firmware/board");
+  expect(context.stderr.text).toContain("npm run build:board");
 });
 
 /** Processes with this file on their command line that are QEMU. */

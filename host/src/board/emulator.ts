@@ -73,7 +73,7 @@ async function checkElf(path: string): Promise<void> {
     throw new BoardError(
       "not-installed",
       `The board's runtime is not there: ${path}`,
-      "Build it with `make -C firmware/board` (firmware/board/README.md says what that needs), or name one with --runtime",
+      "Build it with `npm run build:board` (firmware/board/README.md says what that needs), or name one with --runtime",
       { cause },
     );
   }
