@@ -11,6 +11,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { EmbeddedBroker } from "../../host/src/broker/embedded-broker.ts";
 import { MqttClient } from "../../host/src/client/mqtt-client.ts";
 import { startAedes } from "../support/brokers.ts";
+import { EMULATOR_PROGRAMS, emulatedRuntime } from "../support/emulated-board.ts";
+import { describeWith } from "../support/optional.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -44,8 +46,8 @@ function start(name: string, ...more: string[]) {
 }
 
 /** Runs an example to its end; returns what it printed. */
-async function run(name: string): Promise<string> {
-  const child = start(name);
+async function run(name: string, ...more: string[]): Promise<string> {
+  const child = start(name, ...more);
   const exited = new Promise((resolve) => child.once("close", resolve));
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
   expect([await exited, stderr]).toEqual([0, ""]);
@@ -106,8 +108,23 @@ function untilPrinted(child: ChildProcess, line: string): Promise<string> {
   });
 }
 
+describeWith(EMULATOR_PROGRAMS, "an emulated board", () => {
+  test("board", { timeout: 60_000 }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "wasmqtt-example-"));
+    try {
+      const output = await run("board", join(folder, "board.flash"), emulatedRuntime());
+      const [first, ...readings] = output.trim().split("\n");
+      expect(first).toMatch(/^virt-rv32 runs [0-9a-f]{64}$/u);
+      expect(readings.map((line) => JSON.parse(line).seq)).toEqual([1, 2, 3]);
+    } finally {
+      rmSync(folder, { recursive: true, maxRetries: 3 });
+    }
+  });
+});
+
 test("there are no others", () => {
   expect(readdirSync(`${ROOT}/examples`).toSorted()).toEqual([
+    "board.ts",
     "last-will.ts",
     "publish-and-subscribe.ts",
     "survive.ts",
