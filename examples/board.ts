@@ -21,7 +21,7 @@ await board.configure({ clientId: "example", intervalMs: 500 });
 await board.upload(image.bytes);
 await board.confirm(image.hash);
 const info = await board.restart();
-console.log(`${info.board} runs ${info.module.sha256}`);
+process.stdout.write(`${info.board} runs ${info.module.sha256}\n`);
 await board.close();
 
 const client = new MqttClient({ url });
@@ -36,7 +36,7 @@ const bridge = new Bridge({
 });
 let count = 0;
 for await (const { payload } of client.messages()) {
-  console.log(new TextDecoder().decode(payload));
+  process.stdout.write(`${new TextDecoder().decode(payload)}\n`);
   if (++count === 3) break;
 }
 await bridge.stop();

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, test } from "vitest";
 import { BUILD_PROGRAMS } from "../support/board-driver.ts";
 import { type Mosquitto, startMosquitto } from "../support/brokers.ts";
 import { MODULES_FOLDER } from "../support/core-client.ts";
