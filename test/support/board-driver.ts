@@ -1,13 +1,17 @@
 /** A module and its journal as a board runs them: firmware/board/tests/module-driver.c, which obeys one line after the other. */
 
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const BOARD_FOLDER = fileURLToPath(new URL("../../firmware/board/", import.meta.url));
 const PROGRAM = "build/posix-sanitized/tests/module-driver";
 
-/** The programs without which it cannot be built. */
-export const BUILD_PROGRAMS = ["gcc", "make", "flock"];
+/** The programs without which it cannot be built; one of them only brings sources that may be there already. */
+export const BUILD_PROGRAMS = [
+  ...["gcc", "make", "flock"],
+  ...(existsSync(`${BOARD_FOLDER}third-party/.ready`) ? [] : ["apt-get"]),
+];
 
 /** Builds something of the board's Makefile; tests that run at the same time wait for each other. Throws what the compiler said. */
 export function makeBoard(target: string): string {
