@@ -223,6 +223,18 @@ describe("asking", () => {
     });
   });
 
+  test.each([
+    ["two\nlines ", "two lines"],
+    ["", "something went wrong that has no name"],
+  ])("the reason %j is one line of text", async (rsn, told) => {
+    const { open, scripted } = bench();
+    const board = await open();
+    scripted.answerInstead = (group) => (group === 64 ? { rc: 1, rsn } : undefined);
+    expect(await failure(within(1, board.config()))).toMatchObject({
+      message: `The board refuses to tell its configuration: ${told}`,
+    });
+  });
+
   test("a second key is refused", async () => {
     const board = await bench().open();
     await within(1, board.provision(new Uint8Array(32).fill(1)));
@@ -500,6 +512,36 @@ describe("trying and restarting", () => {
     const info = await within(20, board.restart());
     expect(info.resetReason).toBe("request");
     expect(cable.openCount).toBe(2);
+  });
+
+  test("a restart whose answer is lost is not asked for again: a module on trial would give way", async () => {
+    let isSpoiled = false;
+    const loseAnswers = (bytes: Uint8Array) => (isSpoiled ? new Uint8Array() : bytes);
+    const { open, scripted } = bench({}, { toHost: loseAnswers });
+    const board = await open();
+    await world.advance(10_000);
+    isSpoiled = true;
+    const restarted = board.restart();
+    world.setTimer(900, () => {
+      isSpoiled = false;
+    });
+    expect(await within(20, restarted)).toMatchObject({ resetReason: "request" });
+    expect(scripted.startCount).toBe(2);
+  });
+
+  test("a request to restart that is lost is said again", async () => {
+    let isSpoiled = false;
+    const loseRequests = (bytes: Uint8Array) => (isSpoiled ? new Uint8Array() : bytes);
+    const { open, scripted } = bench({}, { toBoard: loseRequests });
+    const board = await open();
+    await world.advance(10_000);
+    isSpoiled = true;
+    const restarted = board.restart();
+    world.setTimer(900, () => {
+      isSpoiled = false;
+    });
+    expect(await within(20, restarted)).toMatchObject({ resetReason: "request" });
+    expect(scripted.startCount).toBe(2);
   });
 
   test("a board that says it will restart and does not is found out", async () => {

@@ -9,7 +9,7 @@ import { ABI_VERSION } from "../../firmware/core/abi.ts";
 import { BUILD_PROGRAMS, makeBoard } from "../support/board-driver.ts";
 import { describeWith } from "../support/optional.ts";
 import { runBoardProgram } from "../support/run-board-program.ts";
-import { smallModule } from "../support/small-module.ts";
+import { leb, smallModule } from "../support/small-module.ts";
 
 const THERMOMETER = modulePath("thermometer");
 const REPORTER = modulePath("reporter");
@@ -24,6 +24,8 @@ const MEMORY_LENGTH = 4096;
 const LARGE_HEAP = 200_000;
 const TIGHT_HEAP = 68_000;
 const STARTED_HEAP_MAX = 27_000;
+
+const GLOBAL = { type: 0x7f, isMutable: false, constant: [0x41, 0x80, 0x20] };
 
 const folder = mkdtempSync(join(tmpdir(), "board-engine-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -101,6 +103,11 @@ describeWith(BUILD_PROGRAMS, "the engine of a board", () => {
     ["has imports", { imports: true }],
     ["has a start function", { starts: true }],
     ["has less memory than its __heap_base", { pages: 0 }],
+    [
+      "has a function with 300 results",
+      { types: [[0x60, 0, ...leb(300), ...Array(300).fill(0x7f)]] },
+    ],
+    ["has more globals than the heap has room for", { globals: Array(20_000).fill(GLOBAL) }],
   ])("refuses a module that %s", (_what, options) => {
     expect(start(smallModule(options))).toEqual([expect.stringMatching(/^! ./)]);
   });
@@ -110,6 +117,8 @@ describeWith(BUILD_PROGRAMS, "the engine of a board", () => {
     ["the size of the memory", [0, 0x3f, 0, 0x0b]],
     ["more memory", [0, 0x41, 1, 0x40, 0, 0x0b]],
     ["100,000 blocks in each other", nested(100_000)],
+    ["a jump with 2^32 targets", [0, 0x41, 0, 0x0e, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x0b]],
+    ["a block of a type with a number", [0, 0x02, 0, 0x41, 0, 0x0b, 0x0b]],
   ])("has no function whose code wants %s", (_what, abiBody) => {
     const module = smallModule({ abiBody, functions: { other: 0 } });
     expect(start(module, "call abiVersion", "call other")).toEqual([

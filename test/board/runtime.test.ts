@@ -185,7 +185,10 @@ describeWith(BUILD_PROGRAMS, "the runtime of a board", () => {
       const waiting = await (await board.plug()).info();
       expect(waiting.module).toMatchObject({ state: "waiting", fallCount: 1 });
       expect(waiting.module.note).toContain("unreachable");
+      await board.says(/^module starts again$/, from);
+      const startedAgainMs = realWorld.nowMs();
       await board.says(/^module fell: .*; it starts again in 2000 ms$/, from);
+      expect(realWorld.nowMs() - startedAgainMs).toBeLessThan(1500);
       const fallen = board.said.length;
       await board.says(new RegExp(`^module ${SHA256}, slot \\d, `), fallen);
       const { module } = await (await board.plug()).info();
@@ -195,12 +198,13 @@ describeWith(BUILD_PROGRAMS, "the runtime of a board", () => {
     TIMEOUT_MS,
   );
 
-  test(
-    "ends a module that spins by its watchdog, and the one before returns",
-    async () => {
+  // The second is called before the board is in its loop.
+  test.each(["nextDeadlineMs", "blockAt"])(
+    "ends a module that spins in %s by its watchdog, and the one before returns",
+    async (name) => {
       await board.flash(thermometer, FIRST, "confirm");
       const from = board.said.length;
-      const spinning = lyingModule(thermometer, "nextDeadlineMs", SPIN);
+      const spinning = lyingModule(thermometer, name, SPIN);
       await board.flash(spinning, SECOND, "test").catch(() => undefined); // it answers nothing while it spins
       await board.says(
         /^the module did not return in time, and the watchdog has restarted the board$/,

@@ -329,6 +329,18 @@ describeBoard("what may run", ODD, (board) => {
     );
   });
 
+  test("a key that would stop what runs is told from one that would not", async () => {
+    const fits = `fits ${publicKey.toString("hex")}`;
+    expect(await board.ask(fits)).toBe("yes"); // nothing runs
+    await board.install("plain");
+    expect(await board.ask("open", fits)).toMatch(/^the module that runs is not signed/);
+    await board.install("signed");
+    expect(await board.ask("open", fits)).toBe("yes");
+    expect(await board.ask(`fits ${"00".repeat(32)}`)).toMatch(
+      /^the module that runs is not signed/,
+    );
+  });
+
   test("a board with a key takes what is signed with it, at the upload and at each start", async () => {
     await board.install("plain");
     expect(await board.ask(`provision ${publicKey.toString("hex")}`)).toBe("ok");

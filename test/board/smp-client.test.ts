@@ -80,6 +80,11 @@ test("without the size of the largest image the smallest slot decides", async ()
   expect(await readSlots(client)).toMatchObject({ imageLengthMax: 32_768 });
 });
 
+test("a board without slots makes no sense", async () => {
+  const client = answeredWith(encode({ images: [{ image: 0, slots: [] }] }));
+  expect(await outcome(readSlots(client))).toMatchObject({ failure: "foreign" });
+});
+
 test("numbers, texts and keys that nobody knows are no obstacle", async () => {
   const client = answeredWith(encode({ images: [], splitStatus: 0, later: { a: [1, "b"] } }));
   expect(await readImages(client)).toEqual([]);

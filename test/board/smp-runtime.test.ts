@@ -282,7 +282,6 @@ describeWith(BUILD_PROGRAMS, "the management server of a board", () => {
       interval: 60_000,
       qos: 2,
       profile: new Uint8Array(createHash("sha256").update(profile.subarray(0, 900)).digest()),
-      key: false,
     });
     expect(await request(WRITE, 64, 1, { profile })).toMatchObject({
       map: {},
@@ -293,7 +292,6 @@ describeWith(BUILD_PROGRAMS, "the management server of a board", () => {
       id: "mote-00001",
       secret: false,
       qos: 2,
-      key: false,
     });
     await board.ask("restart");
     expect(await mapOf(READ, 64, 1)).toMatchObject({ id: "mote-00001", qos: 2 });
@@ -326,7 +324,13 @@ describeWith(BUILD_PROGRAMS, "the management server of a board", () => {
       map: {},
       said: expect.stringContaining("key"),
     });
-    expect(await mapOf(READ, 64, 1)).toMatchObject({ key: true });
+    const spki = Buffer.concat([
+      Buffer.from("302a300506032b6570032100", "hex"),
+      new Uint8Array(32).fill(7),
+    ]);
+    expect(await mapOf(READ, 64, 1)).toMatchObject({
+      key: Uint8Array.from(createHash("sha256").update(spki).digest()),
+    });
     const again = { key: new Uint8Array(32).fill(8) };
     expect(await mapOf(WRITE, 64, 2, again, 2)).toEqual({ err: { group: 64, rc: 3 } });
     expect(await mapOf(WRITE, 64, 2, again)).toMatchObject({ rc: 6 });

@@ -84,6 +84,10 @@ describeWith(BUILD_PROGRAMS, "the wire of a board", () => {
     ]);
   });
 
+  test("lines of text do not hold up an answer", () => {
+    expect(runBoardProgram("wire", [], ["compete"])).toEqual(["the answer is on its way"]);
+  });
+
   test("a request that comes while an answer is on its way waits for it", () => {
     const first = `0200000300000100${Buffer.from("one").toString("hex")}`;
     expect(runBoardProgram("wire", [], ["hold"])).toEqual([

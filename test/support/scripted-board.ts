@@ -5,6 +5,9 @@ import { decode, encode } from "cborg";
 import type { World } from "../../host/src/world.ts";
 import type { TestCable } from "./test-cable.ts";
 
+/** An Ed25519 key as DER SubjectPublicKeyInfo begins with this (RFC 8410, 4). */
+const KEY_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
+
 /** A map of SMP: what was asked, or what is answered. */
 export type SmpMap = Record<string, unknown>;
 
@@ -250,7 +253,7 @@ export class ScriptedBoard {
     return {
       ...config,
       secret: pass !== undefined,
-      key: this.key !== undefined,
+      ...(this.key === undefined ? {} : { key: sha(Buffer.concat([KEY_PREFIX, this.key])) }),
       ...(profile === undefined ? {} : { profile: sha(profile) }),
     };
   }

@@ -28,6 +28,8 @@ export interface SmallModule {
   starts?: boolean;
   /** Names, and how many i32 parameters each takes. */
   functions?: Record<string, number>;
+  /** Function types behind those of the functions. */
+  types?: number[][];
   /** Sections behind those of the module, with their ids. */
   behind?: [number, number[]][];
   /** Bytes of a custom section, so that modules differ. */
@@ -49,7 +51,7 @@ export function smallModule(options: SmallModule = {}): Uint8Array {
   ];
   const types = functions.map(([, count]) => [0x60, ...vector(Array(count).fill([I32])), 1, I32]);
   const sections: [number, number[]][] = [
-    [1, vector(types)],
+    [1, vector([...types, ...(options.types ?? [])])],
     ...(options.imports ? section(2, [[...name("env"), ...name("abort"), 0, 0]]) : []),
     [3, vector(functions.map((_, index) => leb(index)))],
     [5, vector(Array(memoryCount).fill([0, ...leb(pages)]))],

@@ -27,6 +27,7 @@
 #pragma weak Read_utf8
 #pragma weak ReadLEB_u32
 #pragma weak Module_GetFunction
+#pragma weak m3_FreeModule
 #endif
 
 #endif

@@ -29,6 +29,8 @@
 /* wasm3 adds lengths from the module to addresses before it compares them; no length in a module of a board is beyond this. */
 #define PARSED_NUMBER_MAX 0x00ffffffu
 
+#define OPCODE_BLOCK 0x02u
+#define OPCODE_IF 0x04u
 #define OPCODE_MEMORY_SIZE 0x3fu
 #define OPCODE_MEMORY_GROW 0x40u
 
@@ -136,6 +138,10 @@ static M3Result load(IM3Environment environment, uint32_t memory_length) {
   if (result != m3Err_none) return result;
   if (parsed->numFuncImports > 0) return m3Err_functionImportMissing;
   if (parsed->startFunction >= 0) return "it has a start function";
+  /* wasm3 marks a place for each result without looking whether it has so many. */
+  for (uint32_t index = 0; index < parsed->numFuncTypes; index++) {
+    if (parsed->funcTypes[index]->numRets > 1) return "it has a function with more than one result";
+  }
 
   engine.runtime = m3_NewRuntime(environment, ENGINE_WASM_STACK_LENGTH, NULL);
   if (engine.runtime == NULL) return m3Err_mallocFailed;
@@ -320,18 +326,22 @@ M3Result Read_opcode(m3opcode_t *opcode, bytes_t *at, cbytes_t end) {
   uint8_t byte = 0;
   M3Result result = Read_u8(&byte, at, end);
   *opcode = byte;
+  /* A block with parameters, or with more than one result, has the number of a type there. */
+  if (result == m3Err_none && byte >= OPCODE_BLOCK && byte <= OPCODE_IF && (*at == end || (**at & 0xc0u) != 0x40u)) {
+    return "it has a block with parameters";
+  }
   if (result == m3Err_none && (byte == OPCODE_MEMORY_SIZE || byte == OPCODE_MEMORY_GROW)) {
     return "it asks how large its memory is, or for more of it";
   }
   return result;
 }
 
-/* While a module is parsed (there is no runtime yet) no number may be so large that an address plus it wraps. */
+/* No number may be so large that an address plus it, or a count of words, wraps. */
 M3Result ReadLEB_u32(u32 *value, bytes_t *at, cbytes_t end) {
   uint64_t wide = 0;
   M3Result result = ReadLebUnsigned(&wide, 32, at, end);
   *value = (uint32_t)wide;
-  if (result == m3Err_none && engine.runtime == NULL && *value > PARSED_NUMBER_MAX) return m3Err_wasmMalformed;
+  if (result == m3Err_none && *value > PARSED_NUMBER_MAX) return m3Err_wasmMalformed;
   return result;
 }
 
@@ -345,3 +355,6 @@ M3Result Read_utf8(cstr_t *text, bytes_t *at, cbytes_t end) {
   *at += length;
   return m3Err_none;
 }
+
+/* What a module that is not taken has of the heap goes with the heap: and its tables may be half made. */
+void m3_FreeModule(IM3Module module) { (void)module; }

@@ -58,20 +58,27 @@ const char *admission_reason(void) {
 /* The public key as DER SubjectPublicKeyInfo (RFC 8410, 4) begins with this. */
 static const uint8_t KEY_PREFIX[12] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
 
-static bool is_signed(const image_parts *image) {
-  const uint8_t *key = config_public_key();
-  if (key == NULL) return true;
-  if (image->signature == NULL) return refuse("it is not signed, and this board takes only signed modules");
-
+void admission_key_hash(const uint8_t key[SIGNATURE_KEY_LENGTH], uint8_t hash[SHA256_LENGTH]) {
   sha256_context context;
-  uint8_t key_hash[SHA256_LENGTH];
   sha256_begin(&context);
   sha256_add(&context, KEY_PREFIX, sizeof KEY_PREFIX);
   sha256_add(&context, key, SIGNATURE_KEY_LENGTH);
-  sha256_end(&context, key_hash);
+  sha256_end(&context, hash);
+}
+
+bool admission_is_signed_with(const image_parts *image, const uint8_t key[SIGNATURE_KEY_LENGTH]) {
+  if (image->signature == NULL) return refuse("it is not signed, and this board takes only signed modules");
+
+  uint8_t key_hash[SHA256_LENGTH];
+  admission_key_hash(key, key_hash);
   if (memcmp(key_hash, image->key_hash, sizeof key_hash) != 0)
     return refuse("it is signed with another key than that of this board");
   return signature_is_valid(image->signature, image->hash, key) || refuse("its signature is wrong");
+}
+
+static bool is_signed(const image_parts *image) {
+  const uint8_t *key = config_public_key();
+  return key == NULL || admission_is_signed_with(image, key);
 }
 
 static void say_version(const image_version *version) {

@@ -29,6 +29,12 @@ void admission_open(uint32_t memory_length_max, const wasm_module_function *need
  */
 bool admission_check(admission_facts *facts, const uint8_t *bytes, uint32_t available, const image_version *floor);
 
+/* SHA-256 of a public key as DER SubjectPublicKeyInfo: TLV 01 of a container, which says who has signed it. */
+void admission_key_hash(const uint8_t key[32], uint8_t hash[32]);
+
+/* Whether the owner of this public key has signed it. False: `admission_reason` says why. */
+bool admission_is_signed_with(const image_parts *image, const uint8_t key[32]);
+
 /*
  * Can be said of the first bytes already: is it a container, is it new enough. With fewer than IMAGE_HEADER_LENGTH
  * bytes: true.

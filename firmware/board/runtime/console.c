@@ -44,11 +44,6 @@ void console_number(uint32_t number) {
   while (count > 0) add(digits[--count]);
 }
 
-void console_signed(int32_t number) {
-  if (number < 0) add('-');
-  console_number(number < 0 ? 0u - (uint32_t)number : (uint32_t)number);
-}
-
 void console_hex(const uint8_t *bytes, size_t length) {
   static const char digits[] = "0123456789abcdef";
   for (size_t index = 0; index < length; index++) {

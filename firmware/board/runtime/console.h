@@ -13,7 +13,6 @@
 void console_text(const char *text);
 void console_bytes(const uint8_t *text, size_t length);
 void console_number(uint32_t number);
-void console_signed(int32_t number);
 void console_hex(const uint8_t *bytes, size_t length);
 
 /* Says the line and begins the next one. Answers what was said, valid until the next piece is added. */

@@ -17,6 +17,7 @@
 
 #include "bytes.h"
 #include "crc.h"
+#include "runtime.h"
 
 #define HEADER_LENGTH 12u
 
@@ -98,6 +99,7 @@ static bool begin_sector(flash_log *log, const port_area_info *info) {
   log->room_length = 0;
   log->next_at = log->has_value ? (log->sector_at + info->sector_length) % info->length : 0;
   if (!port_flash_erase(log->area, log->next_at)) return false;
+  port_watchdog_feed(RUNTIME_WATCHDOG_MS);
   log->room_length = info->sector_length;
   return true;
 }

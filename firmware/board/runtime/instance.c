@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "../engine/engine.h"
+#include "../port/port.h"
+#include "runtime.h"
 
 #define WHY_LENGTH_MAX 95u
 
@@ -66,6 +68,8 @@ bool instance_start(const module_place *place) {
     return false;
   }
   for (uint32_t call = 0; call < CALL_COUNT; call++) {
+    /* The engine compiles what it can reach; nothing of it runs. */
+    port_watchdog_feed(RUNTIME_WATCHDOG_MS);
     instance.functions[call] = engine_find(instance_exports[call].name, instance_exports[call].argument_count);
     if (instance.functions[call] != NULL || call == CALL_SET_PROFILE) continue;
     keep_why("it has no export ", instance_exports[call].name);
@@ -77,6 +81,7 @@ bool instance_start(const module_place *place) {
 void instance_stop(void) {
   engine_stop();
   memset(instance.functions, 0, sizeof instance.functions);
+  instance.memory_length = 0;
 }
 
 bool instance_has(instance_call call) {

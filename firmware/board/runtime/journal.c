@@ -7,6 +7,7 @@
 
 #include "../port/port.h"
 #include "bytes.h"
+#include "runtime.h"
 
 /* A batch: length of the records (4), checksum (4), records. An image begins with the record 10 0c. */
 #define LENGTH_AT 0u
@@ -244,10 +245,6 @@ bool journal_next_batch(const uint8_t **batch, uint32_t *length) {
   return true;
 }
 
-uint32_t journal_block_length(void) {
-  return port_flash_info(PORT_AREA_JOURNAL).sector_length;
-}
-
 uint32_t journal_next_generation(void) {
   return journal.generation + 1;
 }
@@ -304,6 +301,7 @@ journal_result journal_replace(const uint8_t *image, uint32_t length) {
   journal.end = NO_END;
   const uint32_t index = before == NO_BLOCK ? journal.first_index : (before + 1) % journal.block_count;
   if (!port_flash_erase(PORT_AREA_JOURNAL, index * journal.block_length)) return refuse("the flash has failed");
+  port_watchdog_feed(RUNTIME_WATCHDOG_MS); /* an erasure may take seconds */
   if (!program(index, 0, image, length)) return refuse("the flash has failed");
 
   journal.index = index;
@@ -326,6 +324,7 @@ journal_result journal_erase(void) {
   for (uint32_t count = 1; count <= block_count; count++) {
     const uint32_t index = (last + count) % block_count;
     if (!port_flash_erase(PORT_AREA_JOURNAL, index * info.sector_length)) return refuse("the flash has failed");
+    port_watchdog_feed(RUNTIME_WATCHDOG_MS);
   }
   return JOURNAL_OK;
 }

@@ -24,9 +24,6 @@ journal_result journal_open(void);
 /* Gives one stored batch after the other, the image first, as it lies in flash; false behind the last. After `journal_open` answered OK. */
 bool journal_next_batch(const uint8_t **batch, uint32_t *length);
 
-/* Bytes that one block takes: no image may be longer. */
-uint32_t journal_block_length(void);
-
 /* What the next image must have as its generation. */
 uint32_t journal_next_generation(void);
 

@@ -48,8 +48,6 @@
 #define DEFAULT_QOS 1u
 
 #define RECEIVE_LENGTH 128u
-/* As slots_note. */
-#define NOTE_LENGTH_MAX 127u
 
 /* Stopped for good or not there; runs; fell and will be started again. What was refused waits for a change. */
 typedef enum { LIFE_NONE, LIFE_RUNNING, LIFE_WAITING, LIFE_REFUSED } life_state;
@@ -67,7 +65,7 @@ static struct {
   uint32_t delay_ms;
   uint32_t start_count;
   uint32_t fall_count;
-  char note[NOTE_LENGTH_MAX + 1];
+  char note[SLOTS_NOTE_LENGTH_MAX + 1];
   bool is_config_changed;
   bool is_session_given_up;
   bool is_reset_due;
@@ -107,11 +105,10 @@ static void on_frame(const wire_frame *frame, uint32_t now_ms) {
   if (runtime.link == &tunnel_link) tunnel_take(frame, now_ms);
 }
 
-/* A client asks once and waits. Who asks again before the answer has gone gets that one. */
+/* Not called before the answer to the last one has gone. */
 static void on_packet(const uint8_t *packet, size_t length, uint32_t now_ms) {
   static uint8_t answer[SMP_ANSWER_MAX];
   (void)now_ms;
-  if (wire_is_sending_packet()) return;
   const size_t answer_length = smp_answer(answer, packet, length);
   if (answer_length > 0) wire_send_packet(answer, answer_length);
 }
@@ -143,8 +140,10 @@ static uint32_t sooner(uint32_t left_ms, uint32_t right_ms) {
 }
 
 static uint32_t left_ms(uint32_t since_ms, uint32_t delay_ms, uint32_t now_ms) {
-  const uint32_t passed_ms = now_ms - since_ms;
-  return passed_ms < delay_ms ? delay_ms - passed_ms : 0;
+  /* What was asked for within this round lies behind its time. */
+  const int32_t passed_ms = (int32_t)(now_ms - since_ms);
+  if (passed_ms <= 0) return delay_ms;
+  return (uint32_t)passed_ms < delay_ms ? delay_ms - (uint32_t)passed_ms : 0;
 }
 
 /* Until something is due; the watchdog must be fed meanwhile. */
@@ -153,7 +152,7 @@ static uint32_t idle_ms(uint32_t now_ms) {
   idle = sooner(idle, runtime.link->next_deadline_ms(now_ms));
   idle = sooner(idle, module_next_deadline_ms(now_ms));
   if (has_output()) idle = sooner(idle, LINE_POLL_MS);
-  if (runtime.is_config_changed) idle = 0;
+  if (runtime.is_config_changed || (runtime.life == LIFE_RUNNING && module_now() != MODULE_RUNNING)) idle = 0;
   if (runtime.is_reset_due) idle = sooner(idle, left_ms(runtime.reset_asked_at_ms, RESET_DELAY_MS, now_ms));
   if (runtime.life == LIFE_WAITING) idle = sooner(idle, left_ms(runtime.fell_at_ms, runtime.delay_ms, now_ms));
   return idle;
@@ -163,7 +162,7 @@ static uint32_t idle_ms(uint32_t now_ms) {
 
 static void keep_note(const char *note) {
   size_t length = strlen(note);
-  if (length > NOTE_LENGTH_MAX) length = NOTE_LENGTH_MAX;
+  if (length > SLOTS_NOTE_LENGTH_MAX) length = SLOTS_NOTE_LENGTH_MAX;
   memcpy(runtime.note, note, length);
   runtime.note[length] = '\0';
 }
@@ -253,6 +252,7 @@ static void start_module(uint32_t now_ms) {
   };
   const module_settings settings = read_settings();
   runtime.life = LIFE_RUNNING;
+  port_watchdog_feed(RUNTIME_WATCHDOG_MS);
   runtime.started_at_ms = now_ms;
   runtime.is_healthy = false;
   runtime.start_count++;
@@ -360,7 +360,9 @@ static void live(uint32_t now_ms) {
   }
 }
 
+/* The module is called from here already: the watchdog watches. */
 static void start(const link_driver *link) {
+  port_watchdog_feed(RUNTIME_WATCHDOG_MS);
   runtime.link = link;
   runtime.booted_at_ms = port_now_ms();
   wire_start(&handlers);

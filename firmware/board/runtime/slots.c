@@ -20,7 +20,6 @@
 #define FORMAT 1
 #define NO_SLOT SLOTS_COUNT
 #define FALLS_MAX 3
-#define NOTE_LENGTH_MAX 143u
 #define FLASH_FAILED "the flash failed"
 
 typedef enum { NEXT_NONE, NEXT_TEST, NEXT_PERMANENT, NEXT_TRIAL } next_kind;
@@ -52,7 +51,7 @@ typedef struct {
   slot_content contents[SLOTS_COUNT];
   /* The version that was confirmed last. */
   image_version floor;
-  char note[NOTE_LENGTH_MAX + 1];
+  char note[SLOTS_NOTE_LENGTH_MAX + 1];
 } state;
 
 _Static_assert(sizeof(state) == 272, "the state in flash has gaps");
@@ -489,11 +488,18 @@ static slots_result refuse(slots_result result, const char *reason) {
 static void set_note(state *changed, const char *what, const char *why) {
   size_t length = 0;
   memset(changed->note, 0, sizeof changed->note);
-  while (*what != '\0' && length < NOTE_LENGTH_MAX) changed->note[length++] = *what++;
-  while (*why != '\0' && length < NOTE_LENGTH_MAX) changed->note[length++] = *why++;
+  while (*what != '\0' && length < SLOTS_NOTE_LENGTH_MAX) changed->note[length++] = *what++;
+  while (*why != '\0' && length < SLOTS_NOTE_LENGTH_MAX) changed->note[length++] = *why++;
 }
 
 /* Checks that the slot still has the module that was uploaded, and that it may run. False: `slots.reason`. */
+bool slots_would_run_with(const uint8_t key[32]) {
+  admission_facts facts;
+  if (slots.running == NO_SLOT || !admit(slots.running, NULL, &facts)) return true;
+  slots.reason = "the module that runs is not signed with this key: the board would refuse it";
+  return admission_is_signed_with(&facts.image, key);
+}
+
 static bool admit(uint32_t slot, const image_version *floor, admission_facts *facts) {
   const slot_content *content = &slots.state.contents[slot];
   slots.reason = "there is no module in its slot";

@@ -66,10 +66,10 @@ bool slots_fell(const char *reason);
 /* It has run long enough, and done what it is for: its falls are forgotten. Costs nothing when there were none. */
 void slots_healthy(void);
 
-/*
- * Why the last module is not running or the one before returned, kept over restarts; "" if there is nothing to say. At
- * most 143 bytes.
- */
+/* In bytes. */
+#define SLOTS_NOTE_LENGTH_MAX 143u
+
+/* Why the last module is not running or the one before returned, kept over restarts; "" if there is nothing to say. */
 const char *slots_note(void);
 
 /* -- What the management asks -- */
@@ -88,6 +88,9 @@ typedef struct {
 } slots_info;
 
 void slots_describe(uint32_t slot, slots_info *info);
+
+/* Whether the module that runs, if one does, could still run on a board with this public key. False: `slots_reason`. */
+bool slots_would_run_with(const uint8_t key[32]);
 
 /* Bytes that a slot has. */
 uint32_t slots_length(uint32_t slot);

@@ -52,6 +52,7 @@ enum {
 
 /* The codes of group 64: CONFIG_OUT_OF_RANGE and those behind it follow this one. */
 #define OWN_UNKNOWN 1
+#define OWN_KEY_UNFIT 6
 
 /* A request that is being answered. */
 typedef struct {
@@ -461,13 +462,14 @@ static void answer_config_read(exchange *with) {
   uint32_t profile_length = 0;
   uint32_t interval_ms = 0;
   uint32_t qos = 0;
-  uint8_t profile_sha256[32];
+  uint8_t sha256[32];
   const uint8_t *id = config_bytes(CONFIG_ID, &id_length);
   const uint8_t *user = config_bytes(CONFIG_USER, &user_length);
   const uint8_t *profile = config_bytes(CONFIG_PROFILE, &profile_length);
+  const uint8_t *key = config_public_key();
   bool has_interval = config_number(CONFIG_INTERVAL, &interval_ms);
   bool has_qos = config_number(CONFIG_QOS, &qos);
-  begin_again(with, 2u + (id != NULL) + (user != NULL) + (profile != NULL) + has_interval + has_qos);
+  begin_again(with, 1u + (id != NULL) + (user != NULL) + (profile != NULL) + (key != NULL) + has_interval + has_qos);
   if (id != NULL) {
     cbor_put_text(&with->writer, "id");
     cbor_put_text_of(&with->writer, id, id_length);
@@ -480,11 +482,15 @@ static void answer_config_read(exchange *with) {
   if (has_interval) put_pair_uint(with, "interval", interval_ms);
   if (has_qos) put_pair_uint(with, "qos", qos);
   if (profile != NULL) {
-    sha256_of(profile, profile_length, profile_sha256);
+    sha256_of(profile, profile_length, sha256);
     cbor_put_text(&with->writer, "profile");
-    cbor_put_bytes(&with->writer, profile_sha256, sizeof profile_sha256);
+    cbor_put_bytes(&with->writer, sha256, sizeof sha256);
   }
-  put_pair_bool(with, "key", config_public_key() != NULL);
+  if (key != NULL) {
+    admission_key_hash(key, sha256);
+    cbor_put_text(&with->writer, "key");
+    cbor_put_bytes(&with->writer, sha256, sizeof sha256);
+  }
 }
 
 static void refuse_config(exchange *with, config_result result, const char *limits) {
@@ -556,6 +562,10 @@ static void answer_provision(exchange *with) {
   field key = {.key = "key", .kind = CBOR_BYTES};
   if (!read_fields(with, &key, 1)) return;
   bool is_right = key.is_there && key.value.length == 32;
+  if (is_right && config_public_key() == NULL && !slots_would_run_with(key.value.bytes)) {
+    refuse_because(with, OWN_KEY_UNFIT, ERROR_BAD_STATE, slots_reason());
+    return;
+  }
   config_result result = is_right ? config_provision(key.value.bytes) : CONFIG_OUT_OF_RANGE;
   if (result != CONFIG_OK) {
     refuse_config(with, result, "key: 32 bytes");

@@ -25,6 +25,9 @@
 #define MARK_FRAME_COUNT 64
 #define CREDIT_FRAME_COUNT 32
 
+/* Of CLOSE: reason and text. */
+#define CLOSE_PAYLOAD_MAX 201
+
 /* How long to wait where the transmit ring has no room. */
 #define NO_ROOM_MS 10
 
@@ -250,7 +253,7 @@ void tunnel_take(const wire_frame *frame, uint32_t now_ms) {
     take_hello(frame, now_ms);
   } else if (tunnel.state == LINK_DOWN || frame->connection != tunnel.connection) {
     answer_unknown(frame);
-  } else if (frame->kind == KIND_CLOSE && frame->payload_length > 0) {
+  } else if (frame->kind == KIND_CLOSE && frame->payload_length > 0 && frame->payload_length <= CLOSE_PAYLOAD_MAX) {
     end((tunnel_reason)frame->payload[0]);
   } else if (tunnel.state == LINK_OPENING) {
     if (frame->kind == KIND_OPENED) take_opened(frame, now_ms);

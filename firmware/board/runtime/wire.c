@@ -309,6 +309,12 @@ bool wire_send_frame(uint8_t kind, uint8_t connection, uint8_t sequence, const u
   return true;
 }
 
+/* A module may never stop talking: what its manager asks for goes first. */
+static size_t room_for_text(void) {
+  size_t kept = wire.sending == NULL ? 0 : MANAGEMENT_LINE_MAX;
+  return room() > kept ? room() - kept : 0;
+}
+
 /* "[12 lines lost]" */
 static void tell_lost(void) {
   static const char words[] = " lines lost]\n";
@@ -317,7 +323,7 @@ static void tell_lost(void) {
   if (wire.lost_untold == 0) return;
   digits[at] = 0;
   for (uint32_t number = wire.lost_untold; number > 0; number /= 10) digits[--at] = (char)('0' + number % 10);
-  if (1 + sizeof digits + sizeof words > room()) return;
+  if (1 + sizeof digits + sizeof words > room_for_text()) return;
   wire.lost_untold = 0;
   put('[');
   put_text(digits + at);
@@ -326,7 +332,7 @@ static void tell_lost(void) {
 
 void wire_send_text(const char *text) {
   tell_lost();
-  if (wire.lost_untold > 0 || strlen(text) + 1 > room()) {
+  if (wire.lost_untold > 0 || strlen(text) + 1 > room_for_text()) {
     wire.counts.lost_lines++;
     wire.lost_untold++;
     return;

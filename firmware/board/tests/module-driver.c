@@ -93,6 +93,10 @@ bool port_flash_program(port_area area, uint32_t offset, const uint8_t *bytes, u
   return true;
 }
 
+void port_watchdog_feed(uint32_t timeout_ms) {
+  (void)timeout_ms;
+}
+
 bool port_flash_erase(port_area area, uint32_t offset) {
   const uint32_t sector = flash.info.sector_length;
   if (area != PORT_AREA_JOURNAL || offset % sector != 0 || offset >= flash.info.length) give_up("no sector");

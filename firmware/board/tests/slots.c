@@ -438,6 +438,9 @@ static bool obey_about_config(const char *what, const char *first, const char *s
   } else if (strcmp(what, "provision") == 0) {
     unhex(first, bytes);
     say_config_result(config_provision(bytes));
+  } else if (strcmp(what, "fits") == 0) {
+    unhex(first, bytes);
+    printf("%s\n", slots_would_run_with(bytes) ? "yes" : slots_reason());
   } else {
     return false;
   }

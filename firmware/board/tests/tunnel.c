@@ -364,6 +364,13 @@ static void strangers(void) {
   holds(said_close(TUNNEL_IN_ORDER) && tunnel_write((const uint8_t *)"x", 1) == 0, "after the end nothing is taken");
   tunnel_close(LINK_CLOSE_DONE, now_ms);
   holds(said_nothing(), "ending it twice is harmless");
+  static const uint8_t long_close[202] = {0};
+  begin_up(500);
+  hear(7, connection, 0, long_close, 202);
+  hear(7, connection, 0, long_close, 0);
+  holds(tunnel_state() == LINK_UP, "a CLOSE of the wrong length is ignored");
+  hear(7, connection, 0, long_close, 201);
+  holds(tunnel_state() == LINK_DOWN, "its text may have 200 bytes");
   const uint8_t odd = 200;
   begin_up(500);
   hear(7, connection, 0, &odd, 1);

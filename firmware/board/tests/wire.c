@@ -222,6 +222,23 @@ static void hold(void) {
   fputs(log_text, stdout);
 }
 
+/* A module that always has something to say, on a line that takes 16 bytes at a time: the answer goes out all the same. */
+static void compete(void) {
+  static uint8_t long_answer[600];
+  const uint8_t *bytes;
+  unsigned round = 0;
+  wire_start(&handlers);
+  for (int line = 0; line < 99; line++) wire_send_text("command done: ");
+  wire_send_packet(long_answer, sizeof long_answer);
+  while (wire_is_sending_packet() && round < 1000) {
+    size_t length = wire_outgoing(&bytes);
+    wire_sent(length < 16 ? length : 16);
+    for (int line = 0; line < 16; line++) wire_send_text("command done: ");
+    round++;
+  }
+  printf("the answer is %s\n", wire_is_sending_packet() ? "held up" : "on its way");
+}
+
 static void answer(const char *command, const char *rest) {
   static uint8_t bytes[VECTOR_MAX];
   unsigned kind = 0, connection = 0, sequence = 0;
@@ -239,6 +256,8 @@ static void answer(const char *command, const char *rest) {
     fit();
   } else if (strcmp(command, "hold") == 0) {
     hold();
+  } else if (strcmp(command, "compete") == 0) {
+    compete();
   } else if (strcmp(command, "crc") == 0) {
     size_t length = read_hex(bytes, rest);
     printf("%08x %04x\n", crc_32(crc_32(0, bytes, length / 2), bytes + length / 2, length - length / 2),

@@ -12,7 +12,7 @@ const configAnswer = z
     interval: z.int().min(0).optional(),
     qos: z.int().min(0).max(2).optional(),
     profile: z.instanceof(Uint8Array).optional(),
-    key: z.boolean().optional(),
+    key: z.instanceof(Uint8Array).optional(),
   })
   .transform(({ id, user, secret, interval, qos, profile, key }) => ({
     clientId: id,
@@ -24,7 +24,9 @@ const configAnswer = z
     /** SHA-256 of the profile's block, in hexadecimal. */
     profileSha256: profile === undefined ? undefined : Buffer.from(profile).toString("hex"),
     /** It takes only modules that are signed with its key. */
-    hasKey: key ?? false,
+    hasKey: key !== undefined,
+    /** SHA-256 of that key as DER, as TLV 01 of an image has it. */
+    keyHash: key,
   }));
 
 /** What is undefined is not set. */

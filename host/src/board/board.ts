@@ -60,6 +60,9 @@ const PATIENCE_MS = 60_000;
 /** For a first answer. A board in QEMU may take a second to see that somebody has opened its line. */
 const GREETING: SmpPatience = { timeoutMs: 1_000, attemptCount: 4 };
 
+/** For what must not be done twice. */
+const ONCE: SmpPatience = { timeoutMs: 1_000, attemptCount: 1 };
+
 /** A board that was told to reset goes on for 250 ms. */
 const RESET_MS = 300;
 
@@ -170,28 +173,46 @@ export class Board {
   }
 
   /** Resolves when the board has said that it will restart, which it does 250 ms later. */
-  async reset(): Promise<void> {
+  async reset(patience?: SmpPatience): Promise<void> {
     await this.#smp.request({
       what: "restart",
       operation: "write",
       group: SmpGroup.Os,
       command: 5,
       answer: nothing,
+      patience,
     });
   }
 
   /** Resets, and resolves when the board has started anew and answers. */
   async restart(options: WaitOptions = {}): Promise<BoardInfo> {
     const { world } = this.#options;
-    await this.reset();
-    const resetAtMs = world.nowMs();
     const patienceMs = options.patienceMs ?? PATIENCE_MS;
+    const before = await this.info();
+    const askedAtMs = world.nowMs();
+    let heardAtMs: number | undefined;
     for (;;) {
+      if (heardAtMs === undefined && (await this.#resetOnce())) heardAtMs = world.nowMs();
       await wait(world, RESET_MS, options.signal);
-      const spentMs = world.nowMs() - resetAtMs;
+      const spentMs = world.nowMs() - askedAtMs;
       const info = await this.reopen({ ...options, patienceMs: patienceMs - spentMs });
-      if (info.uptimeMs < world.nowMs() - resetAtMs) return info;
+      const sinceHeardMs = heardAtMs === undefined ? 0 : world.nowMs() - heardAtMs;
+      if (info.uptimeMs < Math.max(before.uptimeMs, sinceHeardMs)) return info;
       if (spentMs >= patienceMs) throw this.#didNotRestart();
+    }
+  }
+
+  /**
+   * False if nothing was answered. Then the board may restart all the same, and must be looked at before it is asked
+   * again: a module on trial gives way with the second restart.
+   */
+  async #resetOnce(): Promise<boolean> {
+    try {
+      await this.reset(ONCE);
+      return true;
+    } catch (error) {
+      if (!isInterruption(error)) throw error;
+      return false;
     }
   }
 

@@ -112,7 +112,7 @@ function inspected(name: string, module: Uint8Array): ModuleInspection {
   }
 }
 
-/** Throws a BoardError for a module that the board would not take. */
+/** Throws a BoardError for a module that the board would not take, a UsageError for wishes that cannot be. */
 export function planFlash(file: FlashFile, board: BoardState, wishes: FlashWishes): FlashPlan {
   checkAbi(file, board.info);
   checkMemory(file, board.info);
@@ -126,11 +126,20 @@ export function planFlash(file: FlashFile, board: BoardState, wishes: FlashWishe
 
 function imageOf(file: FlashFile, wishes: FlashWishes, confirmed?: ImageSlot): ModuleImage {
   const { version, privateKey } = wishes;
-  if (file.image !== undefined && version === undefined && privateKey === undefined) {
-    return file.image;
+  if (file.image !== undefined && privateKey === undefined) {
+    const has = file.image.version;
+    if (version === undefined || compareVersions(version, has) === 0) return file.image;
+    if (file.image.signature !== undefined) throw signatureLost(file.name, has);
   }
   const given = version ?? file.image?.version ?? versionOf(confirmed) ?? FIRST_VERSION;
   return wrapModule(file.module, { version: given, privateKey });
+}
+
+function signatureLost(name: string, version: ModuleVersion): UsageError {
+  return new UsageError(
+    `${name} is signed as version ${versionText(version)}: another version needs another signature`,
+    "Leave out --image-version, or give the key with --key",
+  );
 }
 
 function checkAbi({ name, inspection }: FlashFile, info: BoardInfo): void {
@@ -165,12 +174,14 @@ function checkVersion(file: FlashFile, image: ModuleImage, confirmed?: ImageSlot
   );
 }
 
-function checkSignature(file: FlashFile, image: ModuleImage, { hasKey }: BoardConfig): void {
-  if (!hasKey || image.signature !== undefined) return;
+function checkSignature(file: FlashFile, image: ModuleImage, { keyHash }: BoardConfig): void {
+  if (keyHash === undefined) return;
+  if (image.keyHash !== undefined && Buffer.from(image.keyHash).equals(keyHash)) return;
+  const has = image.keyHash === undefined ? "not signed" : "signed with another key";
   throw new BoardError(
     "incompatible",
-    `${file.name} is not signed, and the board takes only modules that are signed with its key`,
-    "Sign it on the way: --key FILE, the key that `wasmqtt keygen` has made",
+    `${file.name} is ${has}, and the board takes only modules that are signed with its own`,
+    "Sign it on the way: --key FILE, the key that `wasmqtt keygen` made and the board was given",
   );
 }
 

@@ -48,7 +48,7 @@ const slotsAnswer = z
       .array(
         z.object({
           image: z.int(),
-          slots: z.array(z.object({ slot: z.int().min(0), size: z.int().min(0) })),
+          slots: z.array(z.object({ slot: z.int().min(0), size: z.int().min(0) })).min(1),
           max_image_size: z.int().min(0).optional(),
         }),
       )

@@ -23,9 +23,10 @@ export class SmpError extends BoardError {
       `it says error ${code} of group ${group}`,
       undefined,
     ];
+    const said = reason?.replace(/\s+/gu, " ").trim() ?? "";
     super(
       "refused",
-      `The board refuses to ${what}: ${reason ?? sentence}`,
+      `The board refuses to ${what}: ${said === "" ? sentence : said}`,
       advice ?? remedy ?? "See what the board says on its console: wasmqtt monitor",
     );
     this.group = group;

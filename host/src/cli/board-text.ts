@@ -1,11 +1,11 @@
 /** What a board says about itself, as text for people. */
 
 import type { BoardInfo } from "../board/board-info.ts";
-import { printable } from "./output.ts";
+import { printableLine } from "./output.ts";
 
 /** As in "virt-rv32, runtime 0.1.0, wasm3 0.5.0". */
 export function boardText({ board, runtime, engine }: BoardInfo): string {
-  return printable(`${board}, runtime ${runtime}, ${engine}`);
+  return printableLine(`${board}, runtime ${runtime}, ${engine}`);
 }
 
 /** What its module does, as one or two sentences. */
@@ -22,7 +22,7 @@ export function moduleText({ module }: BoardInfo): string {
 }
 
 function noteText(note: string | undefined): string {
-  return note === undefined || note === "" ? "" : ` The board says: ${printable(note)}.`;
+  return note === undefined || note === "" ? "" : ` The board says: ${printableLine(note)}.`;
 }
 
 /** As in "2 h 5 min", "12 s". */

@@ -34,7 +34,7 @@ static int open_pty(void) {
 }
 
 void serial_start(const char *path) {
-  serial.descriptor = path == NULL ? open_pty() : open(path, O_RDWR | O_NOCTTY);
+  serial.descriptor = path == NULL ? open_pty() : open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (serial.descriptor == -1) posix_fail("cannot open", path);
   fcntl(serial.descriptor, F_SETFL, O_NONBLOCK);
   struct termios settings;

@@ -9,7 +9,7 @@ import { boardText, spanText } from "../board-text.ts";
 import { action, type CliContext, type CommandCall } from "../command.ts";
 import { addDeviceOptions, type DeviceFlags, deviceLine } from "../device-options.ts";
 import { ExitCode } from "../exit-code.ts";
-import { type Output, printable } from "../output.ts";
+import { type Output, printableLine } from "../output.ts";
 import { tableLines } from "../table.ts";
 import { withBoard } from "../with-board.ts";
 
@@ -81,13 +81,13 @@ function printFacts({ info, images, slots }: Facts, output: Output): void {
   fact("stack", `${used(ram.stackLength, ram.stackCapacity)}, at most so far`);
   fact("module", moduleFacts(info));
   if (module.state !== "none" && module.sha256 !== undefined) fact("SHA-256", module.sha256);
-  if (module.note !== undefined && module.note !== "") fact("note", printable(module.note));
+  if (module.note !== undefined && module.note !== "") fact("note", printableLine(module.note));
   const rows = slots.slots.map(({ slot, length }) => {
     const image = images.find((candidate) => candidate.slot === slot);
     const size = `${Math.floor(length / 1024)} KiB`;
     if (image === undefined) return [`${slot}`, size, "-", "empty", ""];
     const hash = image.hash === undefined ? "" : Buffer.from(image.hash).toString("hex");
-    return [`${slot}`, size, printable(image.version), stateText(image), hash.slice(0, 16)];
+    return [`${slot}`, size, printableLine(image.version), stateText(image), hash.slice(0, 16)];
   });
   const lines = tableLines([["SLOT", "ROOM", "VERSION", "STATE", "IMAGE HASH"], ...rows]);
   for (const [index, line] of lines.entries()) output.result(`  ${index === 0 ? dim(line) : line}`);
