@@ -1,12 +1,12 @@
 /** `wasmqtt bridge` and `wasmqtt board run`: what they print, and how they end. */
 
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SerialPort } from "serialport";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { FLASH_LENGTH, startEmulator } from "../../host/src/board/emulator.ts";
+import { type Emulator, FLASH_LENGTH, startEmulator } from "../../host/src/board/emulator.ts";
 import { registerBoard } from "../../host/src/cli/commands/board.ts";
 import { registerBridge } from "../../host/src/cli/commands/bridge.ts";
 import { registerMonitor } from "../../host/src/cli/commands/monitor.ts";
@@ -93,6 +93,7 @@ describeWith(["socat"], "bridge", () => {
       path,
       event: "line-closed",
       error: expect.stringContaining(path),
+      remedy: expect.stringContaining("Plug the board in again"),
       retryInMs: expect.any(Number),
     });
   });
@@ -116,7 +117,7 @@ describe("bridge", () => {
   });
 });
 
-describeWith(["qemu-system-riscv32", "ps"], "board run", () => {
+describeWith(["qemu-system-riscv32", "flock", "ps"], "board run", () => {
   /** Prints "hi" on the UART again and again. */
   const PROGRAM = [
     ...[0x10000537, 0x06800593, 0x00b50023, 0x06900593, 0x00b50023, 0x00a00593, 0x00b50023],
@@ -130,6 +131,11 @@ describeWith(["qemu-system-riscv32", "ps"], "board run", () => {
     elf = join(folder, "board,1.elf"); // QEMU would take the comma for the end of the name
     writeFileSync(elf, elfOf(PROGRAM));
   });
+
+  function start(other: { flashPath?: string; socketPath?: string } = {}): Promise<Emulator> {
+    const options = { world: realWorld, flashPath: flash, socketPath: undefined, elfPath: elf };
+    return startEmulator({ ...options, ...other });
+  }
 
   test("a board starts with an erased flash, is heard at its line, and ends with Ctrl-C", async () => {
     const ended = run("board", "run", "--flash", flash, "--runtime", elf);
@@ -148,12 +154,7 @@ describeWith(["qemu-system-riscv32", "ps"], "board run", () => {
 
   test("--socket gives its line a path that stays the same, which -d takes", async () => {
     const socketPath = join(folder, "line.sock");
-    const board = await startEmulator({
-      world: realWorld,
-      flashPath: flash,
-      socketPath,
-      elfPath: elf,
-    });
+    const board = await start({ socketPath });
     try {
       const ended = run("monitor", "-d", board.devicePath);
       await soon(() => context.stdout.text).toMatch(/ {2}hi$/mu);
@@ -174,6 +175,32 @@ describeWith(["qemu-system-riscv32", "ps"], "board run", () => {
     } finally {
       await child.stop();
     }
+    await (await start()).stop(); // nothing is left that would keep the flash
+  });
+
+  test("a flash has one board at a time, by whatever name", async () => {
+    const board = await start();
+    const otherName = join(folder, "other.flash");
+    symlinkSync(flash, otherName);
+    const socketPath = join(folder, "line.sock");
+    try {
+      await expect(start({ flashPath: otherName })).rejects.toMatchObject({ failure: "busy" });
+      await expect(start({ socketPath })).rejects.toMatchObject({ failure: "busy" });
+      expect(await run("board", "run", "--flash", flash, "--runtime", elf)).toBe(ExitCode.Device);
+      expect(context.stdout.text).toBe("");
+      expect(context.stderr.text).toContain(`${flash} is in use by another emulated board`);
+      expect(emulatorsWith(folder)).toBe(1);
+    } finally {
+      await board.stop();
+    }
+    await (await start({ flashPath: otherName })).stop();
+  });
+
+  test("boards with a flash each run at the same time", async () => {
+    const boards = await Promise.all([start(), start({ flashPath: join(folder, "2.flash") })]);
+    const paths = boards.map(({ devicePath }) => devicePath);
+    for (const board of boards) await board.stop();
+    expect(new Set(paths).size).toBe(2);
   });
 
   test("a file that is no flash is left alone", async () => {
@@ -184,7 +211,7 @@ describeWith(["qemu-system-riscv32", "ps"], "board run", () => {
   });
 });
 
-describe("board run with an emulator that does not start", () => {
+describeWith(["flock"], "board run with an emulator that does not start", () => {
   const { PATH } = process.env;
 
   afterEach(() => {
@@ -192,12 +219,13 @@ describe("board run with an emulator that does not start", () => {
   });
 
   /** `script` undefined: there is no such program. */
-  function withEmulator(script: string | undefined): Promise<ExitCode> {
+  function withEmulator(script: string | undefined, hasLocks = true): Promise<ExitCode> {
+    if (hasLocks) symlinkSync(pathOf("flock"), join(folder, "flock"));
     process.env["PATH"] = folder;
     const path = join(folder, "qemu-system-riscv32");
     if (script !== undefined) writeFileSync(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
     const elf = join(folder, "board.elf");
-    writeFileSync(elf, "");
+    writeFileSync(elf, elfOf([]));
     return run("board", "run", "--flash", join(folder, "board.flash"), "--runtime", elf);
   }
 
@@ -206,15 +234,17 @@ describe("board run with an emulator that does not start", () => {
     expect(context.stderr.text).toContain("sudo apt install qemu-system-misc");
   });
 
-  test("because another one has the flash says so", async () => {
-    const script = `echo 'Failed to get "write" lock' >&2; exit 1`;
-    expect(await withEmulator(script)).toBe(ExitCode.Device);
-    expect(context.stderr.text).toContain("Another emulated board uses this flash");
-  });
+  test.runIf(process.platform === "linux")(
+    "because its flash cannot be locked says what is missing",
+    async () => {
+      expect(await withEmulator("exit 1", false)).toBe(ExitCode.Device);
+      expect(context.stderr.text).toContain("Install util-linux");
+    },
+  );
 
   test("because of something else says what", async () => {
-    expect(await withEmulator("echo no such machine >&2; exit 1")).toBe(ExitCode.Device);
-    expect(context.stderr.text).toContain("The emulator has ended: no such machine");
+    expect(await withEmulator("echo no block of flash >&2; exit 1")).toBe(ExitCode.Device);
+    expect(context.stderr.text).toContain("The emulator has ended: no block of flash");
   });
 });
 
@@ -223,6 +253,39 @@ test("board run without its runtime says how to build it", async () => {
   expect(await run("board", "run", ...args)).toBe(ExitCode.Device);
   expect(context.stderr.text).toContain("npm run build:board");
 });
+
+test.each([
+  [
+    "a text",
+    Buffer.from("The runtime of the board, but not as QEMU wants to have it: a text."),
+    "is no ELF file",
+  ],
+  ["nothing", Buffer.alloc(0), "is no ELF file"],
+  ["a part", elfOf([]).subarray(0, 40), "ends within its ELF header"],
+  ["another processor's", patched(elfOf([]), 18, 62), "another processor (ELF machine 62"],
+  ["for 64 bits", patched(elfOf([]), 4, 2), "64-bit RISC-V"],
+])("board run with a runtime that is %s says so, and makes no flash", async (_, bytes, text) => {
+  const [elf, flash] = [join(folder, "board.elf"), join(folder, "board.flash")];
+  writeFileSync(elf, bytes);
+  expect(await run("board", "run", "--flash", flash, "--runtime", elf)).toBe(ExitCode.Usage);
+  expect(context.stderr.text).toContain(text);
+  expect(existsSync(flash)).toBe(false);
+});
+
+test("board run with a runtime that cannot be read says why", async () => {
+  const args = ["--flash", join(folder, "f"), "--runtime", folder];
+  expect(await run("board", "run", ...args)).toBe(ExitCode.Device);
+  expect(context.stderr.text).toContain("The board's runtime cannot be read: EISDIR");
+});
+
+function patched(bytes: Buffer, at: number, value: number): Buffer {
+  bytes[at] = value;
+  return bytes;
+}
+
+function pathOf(program: string): string {
+  return spawnSync("which", [program], { encoding: "utf8" }).stdout.trim();
+}
 
 /** Processes with this file on their command line that are QEMU. */
 function emulatorsWith(path: string): number {

@@ -392,7 +392,7 @@ describe("stopping", () => {
 });
 
 describe("all boards", () => {
-  test("are bridged as they come, each with a connection of its own, and forgotten as they go", async () => {
+  test("are bridged as they come, each with a connection of its own, and left as they go, but counted", async () => {
     const cables = new Map<string, TestCable>();
     const peers: TunnelPeer[] = [];
     const plug = (path: string) => {
@@ -438,10 +438,20 @@ describe("all boards", () => {
     cables.delete("/dev/ttyB");
     await world.advance(2_500);
     expect(ends.map(({ isClosed }) => isClosed)).toEqual([false, true, false]);
-    expect([...all.counts.keys()]).toEqual(["/dev/ttyA", "/dev/ttyC"]);
     expect(named("port-gone")).toHaveLength(1);
+    const counted = { lineCount: 1, connectionCount: 1, toBrokerLength: "board 1".length };
+    expect(all.counts.get("/dev/ttyB")).toMatchObject(counted);
 
+    plug("/dev/ttyB");
+    await world.advance(2_500);
+    peers.at(-1)?.open();
+    await world.advance(100);
+    peers.at(-1)?.write(Buffer.from("again"));
+    await world.advance(100);
     await all.stop();
+    const sum = { lineCount: 2, connectionCount: 2, toBrokerLength: "board 1again".length };
+    expect(all.counts.get("/dev/ttyB")).toMatchObject(sum);
+    expect([...all.counts.keys()].sort()).toEqual(["/dev/ttyA", "/dev/ttyB", "/dev/ttyC"]);
     await world.advance(100);
     expect(ends.every(({ isClosed }) => isClosed)).toBe(true);
     const eventCount = events.length;

@@ -1,7 +1,7 @@
 /** `wasmqtt flash` and its neighbours against a scripted board on a real pseudo-terminal, through node-serialport. */
 
-import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createHash, generateKeyPairSync } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -72,6 +72,12 @@ function freshContext(): RecordingContext {
 function run(...args: string[]): Promise<ExitCode> {
   context = freshContext();
   return runCli(args, context, COMMANDS);
+}
+
+function encryptedKey(): string {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  const format = { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" } as const;
+  return privateKey.export(format).toString();
 }
 
 function fileOf(name: string, bytes: Uint8Array | string): string {
@@ -174,6 +180,16 @@ describeWith(["socat"], "with a board", () => {
     test("a file that is not there is exit code 2", async () => {
       expect(await on("flash", join(folder, "missing.wasm"))).toBe(ExitCode.Usage);
       expect(context.stderr.text).toContain("there is no such file");
+    });
+
+    test("a file that may not be read is not replaced by the module that ships", async () => {
+      const readFile = () => {
+        throw Object.assign(new Error("permission denied"), { code: "EACCES" });
+      };
+      context = Object.assign(freshContext(), { readFile });
+      const args = ["flash", "thermometer.wasm", "-d", board.path];
+      expect(await runCli(args, context, COMMANDS)).toBe(ExitCode.Usage);
+      expect(context.stderr.text).toContain("this user may not read it");
     });
 
     test("a module that breaks a rule is refused with the rule", async () => {
@@ -279,6 +295,35 @@ describeWith(["socat"], "with a board", () => {
     expect(board.scripted.slots[1]?.bytes.equals(readFileSync(image))).toBe(true);
   });
 
+  test.each([
+    ["32 bytes of anything", "a file of thirty-two characters\n", "begins with -----BEGIN"],
+    ["a text", "this is no key", "begins with -----BEGIN"],
+    [
+      "half a key",
+      "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----\n",
+      "what follows -----BEGIN PUBLIC KEY----- is no whole key",
+    ],
+    ["an encrypted key", encryptedKey(), "it is encrypted"],
+  ])("%s is never the key of a board", async (_what, text, problem) => {
+    expect(await on("provision", fileOf("some.key", text), "--yes")).toBe(ExitCode.Usage);
+    expect(context.stderr.text).toContain(problem);
+    expect(context.stderr.text).toContain("64 hexadecimal digits");
+    expect(context.stderr.text).not.toContain("unsupported");
+    expect(board.scripted.key).toBeUndefined();
+  });
+
+  test("a signed image is not given another version without the key", async () => {
+    const key = join(folder, "key.pem");
+    const image = join(folder, "app.img");
+    const path = fileOf("app.wasm", thermometer);
+    await run("keygen", key);
+    await run("sign", path, "-o", image, "--key", key, "--image-version", "2.0.1");
+    expect(await on("flash", image, "--image-version", "2.1.0")).toBe(ExitCode.Usage);
+    expect(context.stderr.text).toContain("give the key with --key");
+    expect(await on("flash", image, "--image-version", "2.0.1")).toBe(ExitCode.Ok);
+    expect(board.scripted.slots[1]?.bytes.equals(readFileSync(image))).toBe(true);
+  });
+
   test("a key file is never written over", async () => {
     const key = fileOf("key.pem", "precious");
     expect(await run("keygen", key)).toBe(ExitCode.Usage);
@@ -291,6 +336,54 @@ describeWith(["socat"], "with a board", () => {
     await soon(() => context.stderr.text).toContain("Waiting for");
     writeFileSync(path, "half a file");
     await soon(() => context.stderr.text).toContain("error:");
+    writeFileSync(path, await readModule("reporter"));
+    await soon(() => [...context.stdout.text.matchAll(/app\.wasm .* runs/gu)].length).toBe(2);
+    context.interruptController.abort(ExitCode.Interrupted);
+    expect(await ended).toBe(ExitCode.Interrupted);
+  });
+
+  test("--watch outlives a first module that does not stay", async () => {
+    board.trial = "falls";
+    const path = fileOf("app.wasm", thermometer);
+    const ended = on("flash", path, "--watch");
+    await soon(() => context.stderr.text).toContain("The module did not stay");
+    board.trial = "runs";
+    await soon(() => context.stderr.text).toContain("Waiting for");
+    writeFileSync(path, await readModule("reporter"));
+    await soon(() => context.stdout.text).toMatch(/app\.wasm .* runs/u);
+    context.interruptController.abort(ExitCode.Interrupted);
+    expect(await ended).toBe(ExitCode.Interrupted);
+  });
+
+  test("--watch --monitor outlives a cable that is out when the file changes", async () => {
+    const path = fileOf("app.wasm", thermometer);
+    const link = join(folder, "port");
+    symlinkSync(board.path, link);
+    const ended = run("flash", path, "--watch", "--monitor", "-d", link);
+    await soon(() => context.stderr.text).toContain("Listening");
+    rmSync(link);
+    await board.close();
+    await soon(() => context.stderr.text).toContain("waiting until it is back");
+    writeFileSync(path, await readModule("reporter"));
+    await soon(() => context.stderr.text).toMatch(/error: [\s\S]*waiting until it is back/u);
+    board = await PtyBoard.open();
+    symlinkSync(board.path, link);
+    await soon(() => context.stderr.text).toMatch(/error: [\s\S]*(Listening|is back): /u);
+    writeFileSync(path, await readModule("reporter"));
+    await soon(() => [...context.stdout.text.matchAll(/app\.wasm .* runs/gu)].length).toBe(2);
+    context.interruptController.abort(ExitCode.Interrupted);
+    expect(await ended).toBe(ExitCode.Interrupted);
+  });
+
+  test("--watch ends at once where nobody is to be flashed", async () => {
+    await board.close();
+    expect(await on("flash", "thermometer.wasm", "--watch")).toBe(ExitCode.Device);
+  });
+
+  test("--watch flashes what was written while the board was busy with the file before", async () => {
+    const path = fileOf("app.wasm", thermometer);
+    const ended = on("flash", path, "--watch");
+    await soon(() => context.stderr.text).toContain("The board restarts");
     writeFileSync(path, await readModule("reporter"));
     await soon(() => [...context.stdout.text.matchAll(/app\.wasm .* runs/gu)].length).toBe(2);
     context.interruptController.abort(ExitCode.Interrupted);
@@ -353,6 +446,7 @@ describeWith(["socat"], "with a board", () => {
     [["profile=nokia"], "There is no profile"],
     [["colour=red"], 'There is no key "colour"'],
     [["id"], "is no key=value"],
+    [["id=a", "qos=1", "id=b"], "id is there twice"],
     [[], "There is nothing to set"],
     [["--password-env", "NOT_SET_AT_ALL"], "is not set"],
   ])("config set %j is exit code 2", async (args, text) => {
@@ -360,6 +454,18 @@ describeWith(["socat"], "with a board", () => {
     expect(context.stderr.text).toContain(text);
     expect(board.scripted.requestCounts.get("64/1")).toBeUndefined();
   });
+
+  test.each(["", "\n", "\r\n"])(
+    "config set with a password file that holds %j is exit code 2, and the password stays",
+    async (text) => {
+      board.scripted.config["pass"] = Buffer.from("hunter2");
+      const secret = fileOf("secret.txt", text);
+      expect(await on("config", "set", "--password-file", secret)).toBe(ExitCode.Usage);
+      expect(context.stderr.text).toContain('secret.txt" is empty');
+      expect(context.stderr.text).toContain("config unset pass");
+      expect(board.scripted.requestCounts.get("64/1")).toBeUndefined();
+    },
+  );
 
   test("monitor prints lines with the time, harmless, and goes on after a reset", async () => {
     const ended = on("monitor");
@@ -395,6 +501,17 @@ describeWith(["socat"], "with a board", () => {
     });
     context.interruptController.abort(ExitCode.Interrupted);
     await json;
+  });
+
+  test("monitor prints bytes or JSON, not both", async () => {
+    expect(await on("monitor", "--raw", "--json")).toBe(ExitCode.Usage);
+  });
+
+  test("what a board says about itself cannot begin a line of its own", async () => {
+    board.info = { board: "x\n✓ board", engine: "y\n✓ engine" };
+    expect(await on("slots")).toBe(ExitCode.Ok);
+    expect(context.stdout.text).toContain("✓ board");
+    expect(context.stdout.text).not.toMatch(/^✓/mu);
   });
 
   test("a port that another program has open is busy", async () => {

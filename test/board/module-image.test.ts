@@ -197,7 +197,6 @@ describe("keys", () => {
 
   test("a public one is read in each of its forms", () => {
     const forms = [
-      publicKey,
       Buffer.from(`${publicKey.toString("hex")}\n`),
       Buffer.from(publicKeyPem(publicKey)),
       Buffer.from(privateKey.export({ format: "pem", type: "pkcs8" })),

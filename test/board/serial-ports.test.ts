@@ -1,16 +1,56 @@
-/** Which ports a machine has, and why one cannot be opened: on folders like those of the kernel, and with a port that fails. */
+/** Which ports a machine has, which one is meant, and why one cannot be opened: on folders like those of the kernel, and with a port that fails. */
 
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { BoardError } from "../../host/src/board/board-error.ts";
-import { serialLineAt } from "../../host/src/board/serial-port.ts";
+import { PERMISSION_REMEDY, serialLineAt } from "../../host/src/board/serial-port.ts";
 import { load } from "../../host/src/board/serial-port-library.ts";
-import { listSerialPorts } from "../../host/src/board/serial-ports.ts";
+import { listSerialPorts, type SerialPortInfo } from "../../host/src/board/serial-ports.ts";
+import { checkBoards } from "../../host/src/cli/board-check.ts";
+import { registerBridge } from "../../host/src/cli/commands/bridge.ts";
+import { registerDevices } from "../../host/src/cli/commands/devices.ts";
+import { devicePath } from "../../host/src/cli/device-options.ts";
+import { ExitCode } from "../../host/src/cli/exit-code.ts";
+import { runCli } from "../../host/src/cli/program.ts";
+import { RecordingContext } from "../support/run-cli.ts";
 
 /** What node-serialport says next. */
 let openError: string;
+
+/** The ports of this machine; those that it really has if undefined. */
+let ports: SerialPortInfo[] | undefined;
+
+vi.mock(import("../../host/src/board/serial-ports.ts"), async (importOriginal) => {
+  const original = await importOriginal();
+  return {
+    ...original,
+    listSerialPorts: async (options) => ports ?? original.listSerialPorts(options),
+  };
+});
+
+afterEach(() => {
+  ports = undefined;
+});
+
+function portAt(path: string, facts: Partial<SerialPortInfo> = {}): SerialPortInfo {
+  return {
+    path,
+    vendorId: undefined,
+    productId: undefined,
+    manufacturer: undefined,
+    product: undefined,
+    serialNumber: undefined,
+    stablePath: undefined,
+    isPermitted: true,
+    ...facts,
+  };
+}
+
+const onMainboard = portAt("/dev/ttyS0");
+const onUsb = portAt("/dev/ttyUSB0", { vendorId: "10c4", productId: "ea60" });
+const alsoOnUsb = portAt("/dev/ttyACM1", { vendorId: "303a", productId: "1001" });
 
 vi.mock("serialport", () => ({
   SerialPort: class {
@@ -110,6 +150,47 @@ test("elsewhere node-serialport lists them, USB first", async () => {
   expect(ports[0]).toMatchObject({ vendorId: "10c4", productId: "ea60", isPermitted: undefined });
 });
 
+describe("without a name", () => {
+  const chosen = (env = {}) => devicePath({}, { env, system: new RecordingContext().system });
+
+  test("the only USB port is meant, whatever the mainboard has", async () => {
+    ports = [onUsb, onMainboard];
+    expect(await chosen()).toBe("/dev/ttyUSB0");
+  });
+
+  test("a port of the mainboard is never meant: the error lists it and says how to name it", async () => {
+    ports = [onMainboard];
+    const { remedy } = (await chosen().catch((error: unknown) => error)) as BoardError;
+    expect(remedy).toContain("name it with --device");
+    expect(remedy).toContain("/dev/ttyS0");
+    expect(await chosen({ WASMQTT_DEVICE: "/dev/ttyS0" })).toBe("/dev/ttyS0");
+    expect(await devicePath({ device: "/dev/ttyS0" }, new RecordingContext())).toBe("/dev/ttyS0");
+  });
+
+  test("one of several USB ports must be named", async () => {
+    ports = [alsoOnUsb, onUsb, onMainboard];
+    await expect(chosen()).rejects.toMatchObject({
+      message: "Which board? There are several USB ports",
+      remedy: expect.stringContaining("/dev/ttyACM1, /dev/ttyUSB0"),
+    });
+  });
+
+  test("bridge --all leaves the ports of the mainboard alone", async () => {
+    const looked = async (there: SerialPortInfo[]) => {
+      ports = there;
+      openError = "No such file";
+      const context = new RecordingContext();
+      const ended = runCli(["bridge", "--all", "--json"], context, [registerBridge]);
+      await expect.poll(() => context.stderr.text).toContain("Looking for boards");
+      context.interruptController.abort(ExitCode.Interrupted);
+      await ended;
+      return context.stderr.text;
+    };
+    expect(await looked([onMainboard])).not.toContain("/dev/ttyS0");
+    expect(await looked([onMainboard, onUsb])).toContain("/dev/ttyUSB0: 0 connections");
+  });
+});
+
 describe("a port that cannot be opened", () => {
   async function failureOf(text: string, platform = "linux", path = "/dev/null") {
     openError = text;
@@ -122,8 +203,16 @@ describe("a port that cannot be opened", () => {
   test("because of its rights names the group dialout", async () => {
     const error = await failureOf("Error: Permission denied, cannot open /dev/null");
     expect(error.failure).toBe("not-permitted");
+    expect(error.remedy).toBe(PERMISSION_REMEDY);
+    expect(error.remedy).toContain("dialout (uucp on Arch)");
     expect(error.remedy).toContain("sudo usermod -aG dialout $USER");
     expect(error.remedy).toContain("log out and in again");
+    const forbidden = { ...onUsb, isPermitted: false };
+    expect((await checkBoards(async () => [forbidden])).fix).toBe(PERMISSION_REMEDY);
+    ports = [forbidden];
+    const context = new RecordingContext();
+    await runCli(["devices"], context, [registerDevices]);
+    expect(context.stderr.text).toContain(PERMISSION_REMEDY);
     expect((await failureOf("Permission denied", "darwin")).remedy).not.toContain("dialout");
   });
 

@@ -163,6 +163,19 @@ describe("OPEN", () => {
     },
   );
 
+  test("with ever new numbers makes two at once and one in 200 ms from then on, and the one that came too soon when it is repeated", async () => {
+    for (let number = 0; number < 100; number++) {
+      hear(open(512, number));
+      await world.advance(10);
+    }
+    expect(connections.map(({ number }) => number)).toEqual([0, 1, 20, 40, 60, 80]);
+    expect(tunnel.ignoredCount).toBe(94);
+    expect(connections.filter(({ isOpen }) => isOpen)).toHaveLength(1);
+    await world.advance(1_000);
+    hear(open(512, 99));
+    expect(connections.at(-1)?.number).toBe(99);
+  });
+
   test("of another version of the wire is refused", () => {
     hear({ kind: "open", connection: 9, version: 2, windowLength: 512 });
     expect(connections).toEqual([]);

@@ -11,6 +11,10 @@ import { listSerialPorts, type SerialPortInfo } from "./serial-ports.ts";
 
 export const BAUD_RATE = 115_200;
 
+/** What to do on Linux when a port may not be opened. */
+export const PERMISSION_REMEDY =
+  "Serial ports belong to the group dialout (uucp on Arch). Join it: sudo usermod -aG dialout $USER; then log out and in again";
+
 export interface OpenOptions {
   /** As in "linux". */
   readonly platform: string;
@@ -75,9 +79,7 @@ function noSuchPort(path: string, ports: readonly SerialPortInfo[], cause?: unkn
 
 function notPermitted(path: string, platform: string, cause: unknown): BoardError {
   const remedy =
-    platform === "linux"
-      ? "Serial ports belong to the group dialout (uucp on Arch). Join it: sudo usermod -aG dialout $USER; then log out and in again"
-      : "Give this user the right to read and write it";
+    platform === "linux" ? PERMISSION_REMEDY : "Give this user the right to read and write it";
   return new BoardError("not-permitted", `This user may not open ${path}`, remedy, { cause });
 }
 

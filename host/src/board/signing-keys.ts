@@ -10,8 +10,6 @@ import {
 import { writeFileSync } from "node:fs";
 import { UsageError } from "../errors.ts";
 
-const PUBLIC_KEY_LENGTH = 32;
-
 /** What stands before the 32 bytes of an Ed25519 key in DER SubjectPublicKeyInfo (RFC 8410, 4). */
 const DER_START = Buffer.from("302a300506032b6570032100", "hex");
 
@@ -42,24 +40,26 @@ export function readPrivateKey(pem: Uint8Array): KeyObject {
     return ofEd25519(createPrivateKey(Buffer.from(pem)));
   } catch (cause) {
     throw new UsageError(
-      `The file holds no private key for modules: ${(cause as Error).message}`,
+      `The file holds no private key for modules: ${keyProblem(pem, cause)}`,
       "Give the file that `wasmqtt keygen` has made: an Ed25519 key as PKCS#8 in PEM, not encrypted",
       { cause },
     );
   }
 }
 
-/** 32 bytes, from a file with a public or a private key in PEM, the 32 bytes, or 64 hexadecimal digits. Throws a UsageError. */
+/**
+ * 32 bytes, from a file of text: a public or a private key in PEM, or 64 hexadecimal digits. Throws a UsageError. The bytes
+ * themselves are not taken: any file of that length would do, and what a board is given is final.
+ */
 export function readPublicKey(file: Uint8Array): Uint8Array {
-  if (file.length === PUBLIC_KEY_LENGTH) return Uint8Array.from(file);
   const text = Buffer.from(file).toString("latin1").trim();
   if (/^[0-9a-f]{64}$/i.test(text)) return Uint8Array.from(Buffer.from(text, "hex"));
   try {
     return rawPublicKey(ofEd25519(createPublicKey(text)));
   } catch (cause) {
     throw new UsageError(
-      `The file holds no public key for modules: ${(cause as Error).message}`,
-      "Give an Ed25519 key in PEM, its 32 bytes, or its 64 hexadecimal digits",
+      `The file holds no public key for modules: ${keyProblem(file, cause)}`,
+      "Give a file of `wasmqtt keygen`, which begins with -----BEGIN PRIVATE KEY-----, or an Ed25519 key that begins with -----BEGIN PUBLIC KEY-----, or is written as 64 hexadecimal digits",
       { cause },
     );
   }
@@ -92,5 +92,16 @@ function derOf(raw: Uint8Array): Buffer {
 
 function ofEd25519(key: KeyObject): KeyObject {
   if (key.asymmetricKeyType === "ed25519") return key;
-  throw new Error(`it is of the kind ${key.asymmetricKeyType ?? "unknown"}, not Ed25519`);
+  throw new KindError(`it is of the kind ${key.asymmetricKeyType ?? "unknown"}, not Ed25519`);
+}
+
+class KindError extends Error {}
+
+/** What OpenSSL says about a file that it cannot read tells people nothing. */
+function keyProblem(file: Uint8Array, error: unknown): string {
+  if (error instanceof KindError) return error.message;
+  const label = /-----BEGIN ([A-Z0-9 ]+)-----/u.exec(Buffer.from(file).toString("latin1"))?.[1];
+  if (label === undefined) return "it is no text that begins with -----BEGIN";
+  if (label.startsWith("ENCRYPTED")) return "it is encrypted";
+  return `what follows -----BEGIN ${label}----- is no whole key of that kind`;
 }

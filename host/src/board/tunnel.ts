@@ -29,6 +29,9 @@ const FRAME_COUNT_MAX = 128;
 /** CREDIT is said after so many frames, if not a quarter of the window was taken before. */
 const CREDIT_FRAME_COUNT = 32;
 
+/** For each connection that is made, on average; a board repeats the OPEN that came too soon after a second. */
+const OPEN_INTERVAL_MS = 200;
+
 /** What the tunnel tells its owner. */
 export interface TunnelHandlers {
   /** The board wants a Network Connection: make one, then call `accept` or `close`. */
@@ -59,6 +62,8 @@ export class Tunnel {
   readonly #write: (bytes: Uint8Array) => void;
   readonly #handlers: TunnelHandlers;
   #connection: TunnelConnection | undefined;
+  /** When the next one is due if they come as fast as they may. One may come before: that of a board that was restarted. */
+  #dueAtMs = 0;
   #helloTimer: Timer | undefined;
   #ignoredCount = 0;
 
@@ -70,7 +75,7 @@ export class Tunnel {
     this.#greet();
   }
 
-  /** Frames that made no sense here. */
+  /** Frames that made no sense here, or came too soon. */
   get ignoredCount(): number {
     return this.#ignoredCount;
   }
@@ -119,6 +124,13 @@ export class Tunnel {
       present.repeatOpened();
       return;
     }
+    const nowMs = this.#world.nowMs();
+    const dueAtMs = Math.max(this.#dueAtMs, nowMs);
+    if (dueAtMs - nowMs > OPEN_INTERVAL_MS) {
+      this.#ignoredCount++;
+      return;
+    }
+    this.#dueAtMs = dueAtMs + OPEN_INTERVAL_MS;
     present?.abandon({ by: "board", reason: CloseReason.ModuleRestarts, text: "it opens another" });
     const send = (message: TunnelMessage) => this.#send(message);
     this.#connection = new TunnelConnection(this.#world, send, connection, windowLength);

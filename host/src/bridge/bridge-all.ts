@@ -25,6 +25,8 @@ const LIST_INTERVAL_MS = 2_000;
 export class BridgeAll {
   readonly #options: BridgeAllOptions;
   readonly #bridges = new Map<string, Bridge>();
+  /** Of bridges that are over. */
+  readonly #past = new Map<string, BridgeCounts>();
   #looking: Promise<void>;
   #timer: Timer | undefined;
   #isStopped = false;
@@ -35,9 +37,11 @@ export class BridgeAll {
     this.#looking = this.#look();
   }
 
-  /** Of the boards that are there, by their paths. */
+  /** Of the boards that are or were there, by their paths. */
   get counts(): ReadonlyMap<string, BridgeCounts> {
-    return new Map([...this.#bridges].map(([path, { counts }]) => [path, counts]));
+    const counts = new Map(this.#past);
+    for (const [path, bridge] of this.#bridges) add(counts, path, bridge.counts);
+    return counts;
   }
 
   async stop(): Promise<void> {
@@ -71,9 +75,26 @@ export class BridgeAll {
     }
     for (const [path, bridge] of this.#bridges) {
       if (paths.includes(path)) continue;
-      this.#bridges.delete(path);
       tell({ event: "port-gone", path });
       await bridge.stop();
+      this.#bridges.delete(path);
+      add(this.#past, path, bridge.counts);
     }
   }
+}
+
+function add(to: Map<string, BridgeCounts>, path: string, more: BridgeCounts): void {
+  const counts = to.get(path);
+  if (counts === undefined) {
+    to.set(path, more);
+    return;
+  }
+  to.set(path, {
+    lineCount: counts.lineCount + more.lineCount,
+    connectionCount: counts.connectionCount + more.connectionCount,
+    refusedCount: counts.refusedCount + more.refusedCount,
+    toBrokerLength: counts.toBrokerLength + more.toBrokerLength,
+    toBoardLength: counts.toBoardLength + more.toBoardLength,
+    ignoredFrameCount: counts.ignoredFrameCount + more.ignoredFrameCount,
+  });
 }

@@ -1,6 +1,7 @@
 /** Whether boards can be reached from this machine: the package that opens ports, the ports, the right to open them. */
 
 import { BoardError } from "../board/board-error.ts";
+import { PERMISSION_REMEDY } from "../board/serial-port.ts";
 import { loadSerialPort } from "../board/serial-port-library.ts";
 import type { SerialPortInfo } from "../board/serial-ports.ts";
 import type { Check } from "./machine-checks.ts";
@@ -26,7 +27,7 @@ function checkPorts(all: SerialPortInfo[]): Check {
       name: NAME,
       verdict: "warning",
       found: `this user may not open ${pathsOf(forbidden)}`,
-      fix: "Join the group dialout (uucp on Arch): sudo usermod -aG dialout $USER; then log out and in again",
+      fix: PERMISSION_REMEDY,
     };
   }
   if (ports.length > 0) return { name: NAME, verdict: "ok", found: pathsOf(ports), fix: "" };

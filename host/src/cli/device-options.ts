@@ -33,13 +33,13 @@ export function addDeviceOptions(
 ): Command {
   command
     .optionsGroup("Board:")
-    .option("-d, --device <port>", "serial port (default: the only one there is) [WASMQTT_DEVICE]")
+    .option("-d, --device <port>", "serial port (default: the only one on USB) [WASMQTT_DEVICE]")
     .option("--baud <rate>", `speed of the line (default: ${baudRate})`);
   if (!hasBroker) command.addOption(new Option("-p, --port <port>").hideHelp());
   return command.optionsGroup("");
 }
 
-/** Throws a BoardError if no port is named and there is not exactly one, a UsageError for flags that are wrong. */
+/** Throws a BoardError if no port is named and there is not exactly one on USB, a UsageError for flags that are wrong. */
 export async function deviceLine(
   flags: DeviceFlags,
   context: Pick<CliContext, "env" | "system">,
@@ -65,7 +65,7 @@ export function lineOpener(
   return (path) => serialLineAt(path, { platform, baudRate });
 }
 
-/** The port that was named, or the only one that can be meant. Throws a BoardError. */
+/** The port that was named, or the only one on USB. Throws a BoardError. */
 export async function devicePath(
   { device }: DeviceFlags,
   { env, system }: Pick<CliContext, "env" | "system">,
@@ -73,17 +73,29 @@ export async function devicePath(
   const named = device ?? VARIABLES.map((name) => env[name]).find((value) => value);
   if (named !== undefined && named !== "") return named;
   const ports = await listSerialPorts({ platform: system.platform });
-  const [only] = likelyPorts(ports);
-  if (only !== undefined && likelyPorts(ports).length === 1) return only.path;
+  const likely = likelyPorts(ports);
+  const [only] = likely;
+  if (only === undefined) throw noBoard(ports);
+  if (likely.length === 1) return only.path;
   throw new BoardError(
     "no-port",
-    ports.length === 0 ? "There is no board here" : "Which board? There are several ports",
-    ports.length === 0 ? portsText(ports) : `Name one with --device. ${portsText(ports)}`,
+    "Which board? There are several USB ports",
+    `Name one with --device. ${portsText(ports)}`,
   );
 }
 
-/** Boards come over USB; a UART on the mainboard counts where nothing else is. */
+/** Those that may be taken without being named. What is no USB device is none: it may be a login console. */
 export function likelyPorts(ports: readonly SerialPortInfo[]): readonly SerialPortInfo[] {
-  const usbPorts = ports.filter(({ vendorId }) => vendorId !== undefined);
-  return usbPorts.length > 0 ? usbPorts : ports;
+  return ports.filter(({ vendorId }) => vendorId !== undefined);
+}
+
+function noBoard(ports: readonly SerialPortInfo[]): BoardError {
+  if (ports.length === 0) {
+    return new BoardError("no-port", "There is no board here", portsText(ports));
+  }
+  return new BoardError(
+    "no-port",
+    "There is no board on USB here",
+    `A port that is not on USB may be the machine's own console: if the board is at one, name it with --device. ${portsText(ports)}`,
+  );
 }

@@ -12,7 +12,7 @@ import type { OpenTransport } from "../../transport/transport.ts";
 import type { World } from "../../world.ts";
 import { boardText, moduleText } from "../board-text.ts";
 import { action, type CliContext, type CommandCall, interrupted } from "../command.ts";
-import { plainText, timeText } from "../console-text.ts";
+import { linePrinter, plainText, remedyText, timeText } from "../console-text.ts";
 import {
   addDeviceOptions,
   type DeviceFlags,
@@ -22,7 +22,7 @@ import {
 } from "../device-options.ts";
 import { ExitCode } from "../exit-code.ts";
 import { addBrokerOptions, type BrokerFlags, brokerPlace } from "../options.ts";
-import { type Output, printable } from "../output.ts";
+import { type Output, printable, printableLine } from "../output.ts";
 
 /** `port` is the broker's. */
 interface BridgeFlags extends BrokerFlags, Omit<DeviceFlags, "port"> {
@@ -83,7 +83,7 @@ async function bridgeOne(
   const flags = { ...(device && { device }), ...(baud && { baud }) };
   const path = await devicePath(flags, context);
   const failure = new Deferred<never>();
-  const tellText = teller(json === true, context, output);
+  const tellPerson = teller(json === true, context, output);
   let wasOpen = false;
   const one = new Bridge({
     world,
@@ -93,13 +93,14 @@ async function bridgeOne(
     tell: (event) => {
       if (event.event === "line-opened") wasOpen = true;
       if (event.event === "line-closed" && !wasOpen) failure.fail(event.error);
-      else tellText(event);
+      else tellPerson.tell(event);
     },
   });
   try {
     await Promise.race([interrupted(context), failure.promise]);
   } finally {
     await one.stop();
+    tellPerson.end();
   }
   summarize(path, one.counts, output);
 }
@@ -114,6 +115,7 @@ async function bridgeAll(
   if (flags.device !== undefined) {
     throw new UsageError("--all and --device name different boards", "Give one of the two");
   }
+  const tellPerson = teller(flags.json === true, context, output);
   const all = new BridgeAll({
     world,
     list: async () => {
@@ -122,33 +124,81 @@ async function bridgeAll(
     },
     openLineTo: lineOpener(flags.baud === undefined ? {} : { baud: flags.baud }, context),
     openTransport,
-    tell: teller(flags.json === true, context, output),
+    tell: (event) => tellPerson.tell(event),
   });
   output.note("Looking for boards; those that are plugged in later are found as well.");
   await interrupted(context);
   await all.stop();
+  tellPerson.end();
   for (const [path, counts] of all.counts) summarize(path, counts, output);
 }
 
-function teller(isJson: boolean, { world }: CliContext, output: Output): (event: AnyEvent) => void {
-  if (isJson) return (event) => output.result(jsonLine(event, world));
-  return (event) => {
-    const where = "path" in event ? `${printable(event.path)}  ` : "";
-    output.result(
+interface Teller {
+  tell(event: AnyEvent): void;
+  /** Nothing is told after it. */
+  end(): void;
+}
+
+function teller(isJson: boolean, context: CliContext, output: Output): Teller {
+  const { world } = context;
+  const printer = linePrinter(isJson ? "json" : "text", context, output);
+  const problems = new Problems();
+  const tellText = (event: AnyEvent) => {
+    if (!problems.isNew(event)) return;
+    const where = "path" in event ? `${printableLine(event.path)}  ` : "";
+    printer.print(
       `${output.colors.dim(`${timeText(world)}  ${where}`)}${eventText(event, output)}`,
     );
   };
+  return {
+    tell: isJson ? (event) => printer.print(jsonLine(event, world)) : tellText,
+    end: () => printer.end(),
+  };
 }
 
-/** Errors as their texts. */
+/** What is wrong now, so that it is said once until it is another problem, or none. */
+class Problems {
+  /** By where they are. */
+  readonly #messages = new Map<string, string>();
+
+  /** False for a problem that has been said. */
+  isNew(event: AnyEvent): boolean {
+    switch (event.event) {
+      case "line-closed":
+      case "silent":
+        return this.#note(`${event.event} ${event.path}`, event.error);
+      case "list-failed":
+        return this.#note(event.event, event.error);
+      case "line-opened":
+        this.#messages.delete(`line-closed ${event.path}`);
+        return true;
+      case "board":
+        this.#messages.delete(`silent ${event.path}`);
+        return true;
+      case "port-found":
+      case "port-gone":
+        this.#messages.clear();
+        return true;
+      default:
+        return true;
+    }
+  }
+
+  #note(where: string, { message }: Error): boolean {
+    if (this.#messages.get(where) === message) return false;
+    this.#messages.set(where, message);
+    return true;
+  }
+}
+
+/** Errors as their texts, each with its remedy. */
 function jsonLine(event: AnyEvent, world: World): string {
-  const plain = Object.entries(event).map(([name, value]) => [
-    name,
-    value instanceof Error ? value.message : value,
-  ]);
+  const { error, ...facts } = { error: undefined, ...event };
   return JSON.stringify({
     time: new Date(world.unixMs()).toISOString(),
-    ...Object.fromEntries(plain),
+    ...facts,
+    ...(error && { error: error.message }),
+    ...(error && "remedy" in error && { remedy: error.remedy }),
   });
 }
 
@@ -159,17 +209,15 @@ function eventText(event: AnyEvent, { colors }: Output): string {
     case "port-gone":
       return colors.yellow("unplugged");
     case "list-failed":
-      return colors.yellow(`the ports cannot be listed: ${printable(event.error.message)}`);
+      return problemText(event.error, "looking again all the same", colors);
     case "line-opened":
       return "line open";
-    case "line-closed": {
-      const seconds = Math.ceil(event.retryInMs / 1000);
-      return colors.yellow(`${printable(event.error.message)}; next attempt in ${seconds} s`);
-    }
+    case "line-closed":
+      return problemText(event.error, "trying until it is back", colors);
     case "board":
       return `${boardText(event.info)}. ${moduleText(event.info)}`;
     case "silent":
-      return colors.yellow(`${printable(event.error.message)}; listening all the same`);
+      return problemText(event.error, "listening all the same", colors);
     case "console":
       return `| ${plainText(event.text)}`;
     case "opening":
@@ -180,13 +228,17 @@ function eventText(event: AnyEvent, { colors }: Output): string {
       const { connection, by, reason, error, stood, toBrokerLength, toBoardLength } = event;
       if (!stood && error !== undefined) {
         return colors.yellow(
-          `connection ${connection}: ${printable(error.message)}. ${error.remedy}`,
+          `connection ${connection}: ${printableLine(error.message)}. ${error.remedy}`,
         );
       }
-      const text = `connection ${connection} is over, ${printable(reason)}; ${toBrokerLength} bytes to the broker, ${toBoardLength} to the board`;
+      const text = `connection ${connection} is over, ${printableLine(reason)}; ${toBrokerLength} bytes to the broker, ${toBoardLength} to the board`;
       return by === "board" ? text : colors.yellow(text);
     }
   }
+}
+
+function problemText(error: Error, next: string, colors: Output["colors"]): string {
+  return `${colors.yellow(`${printableLine(error.message)}; ${next}`)}${remedyText(error)}`;
 }
 
 function summarize(path: string, counts: BridgeCounts, output: Output): void {

@@ -1,7 +1,7 @@
 /** `wasmqtt devices`: the serial ports of this machine. It opens none of them: that may reset a board. */
 
 import type { Command } from "commander";
-import { portsText } from "../../board/serial-port.ts";
+import { PERMISSION_REMEDY, portsText } from "../../board/serial-port.ts";
 import { listSerialPorts, type SerialPortInfo } from "../../board/serial-ports.ts";
 import { action, type CliContext, type CommandCall } from "../command.ts";
 import { ExitCode } from "../exit-code.ts";
@@ -45,5 +45,5 @@ function printPorts(ports: readonly SerialPortInfo[], output: Output): void {
   const closed = ports.filter(({ isPermitted }) => isPermitted === false);
   if (closed.length === 0) return;
   output.warn(`This user may not open ${closed.map(({ path }) => path).join(", ")}.`);
-  output.warn("Join the group dialout: sudo usermod -aG dialout $USER; then log out and in again.");
+  output.warn(`${PERMISSION_REMEDY}.`);
 }

@@ -4,7 +4,7 @@ import type { KeyObject } from "node:crypto";
 import { basename } from "node:path";
 import type { Command } from "commander";
 import type { Board } from "../../board/board.ts";
-import { BoardError } from "../../board/board-error.ts";
+import { BoardError, type BoardFailure } from "../../board/board-error.ts";
 import type { ConsoleLine } from "../../board/board-link.ts";
 import { type FlashEvent, flashModule } from "../../board/flash-module.ts";
 import {
@@ -84,7 +84,7 @@ async function flash({ context, output, flags, args }: CommandCall<FlashFlags>):
   const line = await deviceLine(flags, context);
   const job: FlashJob = { path, line, wishes, context, output, flags };
   if (flags.watch === true) {
-    await keepFlashing(job, first);
+    await keepFlashing(job);
     return ExitCode.Ok;
   }
   await flashOnce(job, first);
@@ -122,16 +122,20 @@ function isMissing(error: unknown): boolean {
 /** Modules that come with this package, and need not lie in the folder. */
 const SHIPPED: readonly ModuleName[] = ["thermometer", "reporter"];
 
-/** Until Ctrl-C. What is wrong with one file does not end it: the next one may be better. */
-async function keepFlashing(job: FlashJob, first: FlashFile): Promise<void> {
+/**
+ * Until Ctrl-C. What is wrong with one file does not end it: the next one may be better. Throws a BoardError if there is
+ * nobody to flash when it begins.
+ */
+async function keepFlashing(job: FlashJob): Promise<void> {
   const { path, context, output, flags } = job;
-  await flashOnce(job, first);
-  let flashed = first.inspection.sha256;
+  let flashed: string | undefined;
+  let isFirst = true;
   while (!context.interrupt.aborted) {
-    // Listening comes first, looking second: what was written while the board was busy counts as well.
+    // Listening comes first, looking second: what is written while the board is busy counts as well.
     const change = nextChange(path, context.world, context.interrupt);
     change.catch(() => {}); // it is waited for below
-    flashed = await flashAgain(job, flashed);
+    flashed = await flashIfNew(job, flashed, isFirst);
+    isFirst = false;
     output.note(`Waiting for ${printable(path)} to change. Ctrl-C ends it.`);
     if (flags.monitor === true) await printConsole({ ...job, style: "text", until: change });
     else await change;
@@ -139,20 +143,36 @@ async function keepFlashing(job: FlashJob, first: FlashFile): Promise<void> {
 }
 
 /** Flashes the file if it is another one than before. Answers the SHA-256 of what was flashed last. */
-async function flashAgain(job: FlashJob, flashed: string): Promise<string> {
+async function flashIfNew(
+  job: FlashJob,
+  flashed: string | undefined,
+  isFirst: boolean,
+): Promise<string | undefined> {
   const { path, context, output } = job;
   try {
     const file = await readFile(path, context);
     if (file.inspection.sha256 !== flashed) await flashOnce(job, file);
     return file.inspection.sha256;
   } catch (error) {
-    if (!(error instanceof BoardError || error instanceof UsageError)) throw error;
+    const isOfLine = error instanceof BoardError && NOBODY_THERE.has(error.failure);
+    const isOfFile = error instanceof BoardError || error instanceof UsageError;
+    if (!isOfFile || (isFirst && isOfLine)) throw error;
     const { problem, remedy } = explain(error);
     output.endProgress();
     output.error(problem, remedy);
     return flashed;
   }
 }
+
+/** A change of the file does not mend these. Later on, the cable may only be out for the moment. */
+const NOBODY_THERE: ReadonlySet<BoardFailure> = new Set<BoardFailure>([
+  "no-port",
+  "busy",
+  "not-permitted",
+  "not-installed",
+  "silent",
+  "foreign",
+]);
 
 async function flashOnce(job: FlashJob, file: FlashFile): Promise<void> {
   const { line, context, output } = job;

@@ -1,6 +1,7 @@
 /** `wasmqtt monitor`: what a board says to people. */
 
 import type { Command } from "commander";
+import { UsageError } from "../../errors.ts";
 import { action, type CliContext, type CommandCall } from "../command.ts";
 import { printConsole } from "../console-text.ts";
 import { addDeviceOptions, type DeviceFlags, deviceLine } from "../device-options.ts";
@@ -21,6 +22,9 @@ export function registerMonitor(program: Command, context: CliContext): void {
 }
 
 async function monitor({ context, output, flags }: CommandCall<MonitorFlags>): Promise<ExitCode> {
+  if (flags.raw === true && flags.json === true) {
+    throw new UsageError("--raw and --json are two forms of the same", "Give one of the two");
+  }
   const line = await deviceLine(flags, context);
   const style = flags.raw === true ? "raw" : flags.json === true ? "json" : "text";
   await printConsole({ line, style, context, output });

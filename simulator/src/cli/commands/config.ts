@@ -84,9 +84,11 @@ async function setConfig({
   args,
 }: CommandCall<SetFlags>): Promise<ExitCode> {
   const password = readPassword(flags, context);
+  const assignments = args.map(readAssignment);
+  checkNoneTwice(assignments.flatMap((assignment) => Object.keys(assignment)));
   const changes: ConfigChanges = Object.assign(
     {},
-    ...args.map(readAssignment),
+    ...assignments,
     password === undefined ? {} : { password },
   );
   if (Object.keys(changes).length === 0) {
@@ -158,6 +160,14 @@ function readAssignment(text: string): ConfigChanges {
   return { [field]: readValue(field, text.slice(equalsAt + 1)) };
 }
 
+/** Which of the two was meant is anybody's guess. */
+function checkNoneTwice(fields: readonly string[]): void {
+  const double = fields.find((field, index) => fields.indexOf(field) !== index);
+  if (double === undefined) return;
+  const name = Object.keys(FIELDS).find((key) => FIELDS[key] === double);
+  throw new UsageError(`${name} is there twice`, "Give each key once");
+}
+
 function readValue(field: keyof ConfigChanges, text: string): string | number | Uint8Array {
   switch (field) {
     case "clientId":
@@ -220,7 +230,12 @@ function readPassword(flags: SetFlags, context: CliContext): Uint8Array | undefi
   if (passwordFile !== undefined) {
     const text = readUserFile(context, passwordFile, "password file").toString("latin1");
     // The line end that an editor put behind it is no part of the password.
-    return Buffer.from(text.replace(/\r?\n?$/u, ""), "latin1");
+    const password = text.replace(/\r?\n?$/u, "");
+    if (password !== "") return Buffer.from(password, "latin1");
+    throw new UsageError(
+      `The password file ${JSON.stringify(passwordFile)} is empty`,
+      "Put the password into it; to take it away from the board: wasmqtt config unset pass",
+    );
   }
   if (passwordEnv === undefined) return undefined;
   const text = context.env[passwordEnv];
