@@ -1,6 +1,9 @@
 /** Two pseudo-terminals joined by socat: what is written to one arrives at the other, as with a cable between two ports. */
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 export interface PtyPair {
   /** For the program under test. */
@@ -13,29 +16,33 @@ export interface PtyPair {
 
 const OPEN_TIMEOUT_MS = 5_000;
 
-/** Needs socat. Cut it in a `finally` or an `afterEach`. */
+/**
+ * Needs socat. Cut it in a `finally` or an `afterEach`. The paths are links of their own: the system gives the number of a
+ * pseudo-terminal that is gone to the next one, which may be another test's, and who waits for its port to come back would open it.
+ */
 export async function openPtyPair(): Promise<PtyPair> {
-  const socat = spawn("socat", ["-d", "-d", "pty,raw,echo=0", "pty,raw,echo=0"], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
+  const folder = mkdtempSync(join(tmpdir(), "wasmqtt-pty-"));
+  const hostPath = join(folder, "host");
+  const boardPath = join(folder, "board");
+  const ends = [hostPath, boardPath].map((path) => `pty,raw,echo=0,link=${path}`);
+  const socat = spawn("socat", ["-d", "-d", ...ends], { stdio: ["ignore", "ignore", "pipe"] });
   const ended = new Promise<void>((resolve) => socat.once("close", () => resolve()));
-  try {
-    const [hostPath = "", boardPath = ""] = await pathsOf(socat);
-    return {
-      hostPath,
-      boardPath,
-      cut: async () => {
-        socat.kill("SIGKILL");
-        await ended;
-      },
-    };
-  } catch (error) {
+  const cut = async () => {
+    rmSync(folder, { recursive: true, force: true });
     socat.kill("SIGKILL");
+    await ended;
+  };
+  try {
+    await made(socat);
+    return { hostPath, boardPath, cut };
+  } catch (error) {
+    await cut();
     throw error;
   }
 }
 
-function pathsOf(socat: ChildProcess): Promise<string[]> {
+/** Resolves when there are both ends. */
+function made(socat: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     let said = "";
     const timer = setTimeout(
@@ -45,10 +52,9 @@ function pathsOf(socat: ChildProcess): Promise<string[]> {
     socat.once("error", reject);
     socat.stderr?.setEncoding("utf8").on("data", (text: string) => {
       said += text;
-      const paths = [...said.matchAll(/PTY is (\S+)/gu)].map(([, path = ""]) => path);
-      if (paths.length < 2) return;
+      if (!said.includes("starting data transfer loop")) return;
       clearTimeout(timer);
-      resolve(paths);
+      resolve();
     });
   });
 }
