@@ -32,7 +32,6 @@ export class FreezingProxy {
   readonly #sockets = new Set<Socket>();
   #isFrozen = false;
   #watch: Watch | undefined;
-  readonly #toClients: Buffer[] = [];
 
   constructor(targetPort: number) {
     this.#targetPort = targetPort;
@@ -46,11 +45,6 @@ export class FreezingProxy {
   async listen(): Promise<void> {
     this.#server.listen(0, HOST);
     await once(this.#server, "listening");
-  }
-
-  /** All that has passed from the target to its clients, one connection after the other or mixed. */
-  get toClients(): Buffer {
-    return Buffer.concat(this.#toClients);
   }
 
   /** Resolves when `byteCount` more bytes have passed, both directions and all connections together. One call at a time. */
@@ -87,13 +81,13 @@ export class FreezingProxy {
 
   #connect(client: Socket): void {
     const server = connect({ port: this.#targetPort, host: HOST, noDelay: true });
-    this.#pipe(client, server, () => {});
-    this.#pipe(server, client, (bytes) => this.#toClients.push(bytes));
+    this.#pipe(client, server);
+    this.#pipe(server, client);
   }
 
-  #pipe(from: Socket, to: Socket, see: (bytes: Buffer) => void): void {
+  #pipe(from: Socket, to: Socket): void {
     this.#sockets.add(from);
-    from.on("data", (chunk) => this.#pass(chunk, to, see));
+    from.on("data", (chunk) => this.#pass(chunk, to));
     from.on("error", () => {}); // "close" follows
     from.on("close", () => {
       this.#sockets.delete(from);
@@ -101,14 +95,15 @@ export class FreezingProxy {
     });
   }
 
-  #pass(chunk: Buffer, to: Socket, see: (bytes: Buffer) => void): void {
+  #pass(chunk: Buffer, to: Socket): void {
     if (this.#isFrozen) return;
     const watch = this.#watch;
-    const isLast = watch !== undefined && chunk.length >= watch.remainingLength;
-    const passing = isLast && watch.freeze ? chunk.subarray(0, watch.remainingLength) : chunk;
-    to.write(passing);
-    see(passing);
-    if (isLast) watch.over();
-    else if (watch !== undefined) watch.remainingLength -= chunk.length;
+    if (watch === undefined || chunk.length < watch.remainingLength) {
+      to.write(chunk);
+      if (watch !== undefined) watch.remainingLength -= chunk.length;
+      return;
+    }
+    to.write(watch.freeze ? chunk.subarray(0, watch.remainingLength) : chunk);
+    watch.over();
   }
 }

@@ -39,24 +39,6 @@ export interface Account {
   droppedCount: number;
 }
 
-/** The numbers of the messages on kill/down that stand whole in these bytes, PUBLISH packets at QoS 1 or 2 (3.3) among others. */
-export function numbersDown(bytes: Buffer): Set<number> {
-  const numbers = new Set<number>();
-  for (let at = bytes.indexOf(DOWN_TOPIC); at !== -1; at = bytes.indexOf(DOWN_TOPIC, at + 1)) {
-    const remainingLength = bytes[at - LENGTH_BEFORE_TOPIC] ?? 0;
-    const payloadAt = at + DOWN_TOPIC.length + PACKET_ID_LENGTH;
-    const payloadEnd = at - TOPIC_HEADER_LENGTH + remainingLength;
-    if (payloadEnd <= bytes.length)
-      numbers.add(Number(bytes.toString("latin1", payloadAt, payloadEnd)));
-  }
-  return numbers;
-}
-
-/** The Remaining Length of a short packet is one byte, and the topic's length two. */
-const TOPIC_HEADER_LENGTH = 2;
-const LENGTH_BEFORE_TOPIC = 3;
-const PACKET_ID_LENGTH = 2;
-
 /** A publisher on kill/down at QoS 2, which lives in this process, and an independent subscriber on kill/up: `mosquitto_sub`. */
 export class KillTraffic {
   readonly #device: DurableDevice;
