@@ -1,16 +1,36 @@
-/** A TCP socket that can be told to end with RST instead of FIN, whichever layer destroys it. */
+/** A TCP socket that knows its descriptor, and can be told to end with RST instead of FIN, whichever layer destroys it. */
 
 import { isIP, Socket, type SocketConstructorOpts } from "node:net";
 import type { DuplexOptions } from "node:stream";
 import type { Dial } from "./guarded-transport.ts";
 
+/** A socket without one: not connected, destroyed, or on Windows. */
+export const NO_DESCRIPTOR = -1;
+
 export class TcpSocket extends Socket {
   endsWithReset = false;
+  #descriptor = NO_DESCRIPTOR;
+
+  /** By which the operating system knows the connection. Once it is closed another may have it. */
+  get descriptor(): number {
+    // To ask Node each time costs as much as half a write.
+    if (this.#descriptor === NO_DESCRIPTOR && !this.connecting) {
+      const { _handle: handle } = this as { _handle?: { fd?: number } | null };
+      this.#descriptor = handle?.fd ?? NO_DESCRIPTOR;
+    }
+    return this.#descriptor;
+  }
 
   override destroy(error?: Error): this {
     const resets = this.endsWithReset && !this.connecting && !this.destroyed;
     this.endsWithReset = false; // `resetAndDestroy` comes here once more.
     return resets ? this.resetAndDestroy() : super.destroy(error);
+  }
+
+  /** However the socket ends, Node calls it, and closes the descriptor in it. */
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#descriptor = NO_DESCRIPTOR;
+    super._destroy(error, callback);
   }
 }
 

@@ -2,8 +2,8 @@
 
 import type { OnReadOpts, SocketConstructorOpts } from "node:net";
 import { connectionError } from "./connection-errors.ts";
+import { writeDirectly } from "./direct-write.ts";
 import { type Dial, GuardedTransport } from "./guarded-transport.ts";
-import { writeCopy } from "./send-buffer.ts";
 import { connectSocket, TcpSocket } from "./tcp-socket.ts";
 import type { OpenTransport, TransportHandlers } from "./transport.ts";
 
@@ -49,7 +49,7 @@ class TcpTransport extends GuardedTransport {
   }
 
   protected send(bytes: Uint8Array): boolean {
-    return writeCopy(this.#socket, bytes);
+    return writeDirectly(this.#socket, bytes);
   }
 
   protected stopReading(): void {
