@@ -188,13 +188,11 @@ export class Driver<Exports extends CoreExports = CoreExports> {
     const connection = this.#connection;
     this.#report(connection, nowMs, true);
     if (connection !== undefined && connection === this.#connection) {
-      // What was due has most likely queued something.
-      if (this.#passOn(connection, nowMs)) this.#closeAfterDisconnect(connection);
-      this.#run(connection, nowMs);
-      return;
+      this.#passOnDue(connection, nowMs);
+    } else {
+      this.#keep();
+      this.#armTimer(nowMs);
     }
-    this.#keep();
-    this.#armTimer(nowMs);
   }
 
   #forget(): void {
@@ -242,6 +240,20 @@ export class Driver<Exports extends CoreExports = CoreExports> {
     }
     if (hasSent && connection === this.#connection) this.#closeAfterDisconnect(connection);
     if (delayMs === 0 || connection !== this.#connection) this.#armTimer(nowMs);
+    else this.#armTimerIn(delayMs, nowMs);
+  }
+
+  /**
+   * Sends what was due, and looks no further. What it has taken of the outbox's room and gives back is not news to what
+   * waits for room: the last `#run` ended when nothing more could go.
+   */
+  #passOnDue(connection: Connection, wokenAtMs: number): void {
+    const hasStored = this.#keep();
+    if (this.#transmit(connection, wokenAtMs)) this.#closeAfterDisconnect(connection);
+    // Handlers may have asked something of the session, at a later time than this one.
+    const nowMs = this.#world.nowMs();
+    const delayMs = connection === this.#connection ? this.session.nextDeadlineMs(nowMs) : 0;
+    if (hasStored || delayMs === 0) this.#run(connection, nowMs);
     else this.#armTimerIn(delayMs, nowMs);
   }
 
