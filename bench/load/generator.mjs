@@ -45,8 +45,12 @@ export function isOver() {
  * starts a connection and gives the device; `publish(device)` sends one message; `begin(device)` starts an unpaced one.
  */
 export async function generate({ connect, publish, begin }) {
+  const startedAtMs = performance.now();
+  const startedCpu = process.cpuUsage();
   const devices = await connectAll(connect);
-  noteConnections();
+  window.connectSeconds = (performance.now() - startedAtMs) / 1000;
+  window.connectCpuUs = cpuUsSince(startedCpu);
+  noteMemory();
   const isPouring = rate === 0 && qos === 0;
   if (isPouring) openWindow();
   if (rate === 0) for (const device of devices) begin(device);
@@ -60,9 +64,6 @@ export async function generate({ connect, publish, begin }) {
 }
 
 const window = { endsAtMs: Number.POSITIVE_INFINITY };
-const startedAtMs = performance.now();
-const startedCpu = process.cpuUsage();
-
 function connectAll(connect) {
   const devices = [];
   return new Promise((resolve) => {
@@ -82,9 +83,7 @@ function connectAll(connect) {
 }
 
 /** What the collector finds now belongs to the connections. */
-function noteConnections() {
-  window.connectSeconds = (performance.now() - startedAtMs) / 1000;
-  window.connectCpuUs = cpuUsSince(startedCpu);
+function noteMemory() {
   globalThis.gc?.();
   globalThis.gc?.();
   window.rssBytes = process.memoryUsage.rss();

@@ -175,6 +175,19 @@ describe("an alarm", () => {
     expect(world.timerCount).toBe(0);
   });
 
+  test("rings in time although thousands lie before it that go round once more", async () => {
+    const count = 5_000;
+    const atMs = (alarm: number) => 10_000 + ((alarm * 7_919) % 9_000);
+    const { world, rung, wheel } = recorded(count + 1);
+    for (let alarm = 0; alarm < count; alarm++) wheel.set(alarm, atMs(alarm));
+    wheel.set(count, 777);
+    await world.advance(777);
+    expect(rung).toEqual([{ alarm: count, atMs: 777 }]);
+    await world.advance(20_000);
+    expect(rung).toHaveLength(count + 1);
+    expect(rung.slice(1).every((each) => each.atMs === atMs(each.alarm))).toBe(true);
+  });
+
   test("set to Infinity is cleared", async () => {
     const { world, rung, wheel } = recorded(1);
     wheel.set(0, 5);

@@ -5,6 +5,9 @@ import type { Timer, World } from "../../../host/src/world.ts";
 /** One slot for each millisecond; an alarm further away than this goes round more than once. A power of two. */
 const SLOT_COUNT = 4096;
 
+/** So many alarms of later turns are looked at to find the next one. To wake in vain now and then is cheaper than more. */
+const LOOK_COUNT_MAX = 256;
+
 /** In `#slots`: set nowhere. */
 const NOWHERE = -1;
 /** In `#slots`: taken off the wheel, and about to ring. */
@@ -149,15 +152,17 @@ export class TimerWheel {
   /** Infinity if nothing is set; no later than the next alarm, but perhaps before it. */
   #nextDueAtMs(): number {
     if (this.#setCount === 0) return Number.POSITIVE_INFINITY;
-    for (let step = 0; step < SLOT_COUNT; step++) {
+    let step = 0;
+    for (let lookCount = 0; step < SLOT_COUNT && lookCount < LOOK_COUNT_MAX; step++) {
       let dueAtMs = Number.POSITIVE_INFINITY;
       let alarm = this.#heads[(this.#turnedToMs + step) % SLOT_COUNT] as number;
       for (; alarm !== -1; alarm = this.#next[alarm] as number) {
         dueAtMs = Math.min(dueAtMs, this.#dueAtMs[alarm] as number);
+        lookCount++;
       }
       // What is to go round once more does not hide what comes in a later slot.
       if (dueAtMs < this.#turnedToMs + step + 1) return dueAtMs;
     }
-    return this.#turnedToMs + SLOT_COUNT;
+    return this.#turnedToMs + step;
   }
 }
