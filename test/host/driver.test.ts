@@ -364,3 +364,62 @@ describe("pause()", () => {
     expect(transport.calls).toEqual([]);
   });
 });
+
+describe("an owner of many drivers", () => {
+  let wakesAtMs: number[];
+
+  beforeEach(() => {
+    wakesAtMs = [];
+    driver = new Driver(session, world, {
+      event: (event) => log.push(Event[event] ?? "?"),
+      ended: (reason) => endings.push(reason),
+      wakeAt: (atMs) => wakesAtMs.push(atMs),
+    });
+  });
+
+  /** Until PINGREQ is due, with 80 s of keep alive. */
+  async function untilPing(): Promise<void> {
+    connect();
+    await world.advance(70_000);
+    wakesAtMs.length = 0;
+  }
+
+  test("lets it do what is due, and send that later", async () => {
+    await untilPing();
+    driver.doDue(world.nowMs());
+    expect(transport.packets()).toEqual([]);
+    driver.sendDue(world.nowMs());
+    expect(transport.packets()).toEqual(["c0 00"]);
+    expect(wakesAtMs).toEqual([75_000]); // PINGRESP has 5 s
+  });
+
+  test("asks twice and gets it once, as from wake", async () => {
+    await untilPing();
+    driver.sendDue(world.nowMs());
+    expect([transport.packets(), wakesAtMs]).toEqual([[], []]);
+    driver.wake(world.nowMs());
+    driver.sendDue(world.nowMs());
+    expect(transport.packets()).toEqual(["c0 00"]);
+    expect(wakesAtMs).toEqual([75_000]);
+  });
+
+  test("stops it in between: it neither sends nor wants to be woken", async () => {
+    await untilPing();
+    driver.doDue(world.nowMs());
+    driver.stop();
+    wakesAtMs.length = 0;
+    driver.sendDue(world.nowMs());
+    expect([transport.packets(), wakesAtMs]).toEqual([[], []]);
+  });
+
+  test("loses the connection in between: nothing goes out on the next one before CONNECT", async () => {
+    await untilPing();
+    driver.doDue(world.nowMs());
+    transport.handlers.closed(undefined);
+    open();
+    driver.sendDue(world.nowMs());
+    expect(transport.packets()).toEqual([]);
+    transport.handlers.opened();
+    expect(transport.packets()[0]?.slice(0, 2)).toBe("10");
+  });
+});

@@ -43,6 +43,8 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   #isPaused = false;
   /** DISCONNECT was asked for. */
   #isParting = false;
+  /** What was due was done, and not sent. */
+  #hasDoneDue = false;
   /** True while events are told: what a handler queues goes when all are told. */
   #isReporting = false;
 
@@ -139,6 +141,7 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   /** Stops the clock too: the device is as dead as its connection looks. */
   stop(): void {
+    this.#hasDoneDue = false;
     this.#dueAtMs = Number.POSITIVE_INFINITY;
     this.#setTimer(this.#dueAtMs, 0);
   }
@@ -182,17 +185,37 @@ export class Driver<Exports extends CoreExports = CoreExports> {
     this.#armTimer(this.#world.nowMs());
   }
 
-  /** Does what is due; for an owner with `wakeAt`. Too early or too often is harmless. */
+  /** Does what is due, and sends it; for an owner with `wakeAt`. Too early or too often is harmless. */
   wake(nowMs = this.#world.nowMs()): void {
+    this.doDue(nowMs);
+    this.sendDue(nowMs);
+  }
+
+  /** The first half of `wake`: does what is due. The owner of many lets a number of them do it before they send. */
+  doDue(nowMs: number): void {
     this.#dueAtMs = Number.POSITIVE_INFINITY;
+    this.#hasDoneDue = true;
+    this.#report(this.#connection, nowMs, true);
+  }
+
+  /**
+   * The second half of `wake`: sends what was due, and looks no further. What it has taken of the outbox's room and gives
+   * back is not news to what waits for room: the last `#run` ended when nothing more could go. Harmless after `stop`.
+   */
+  sendDue(wokenAtMs: number): void {
+    if (!this.#hasDoneDue) return;
+    this.#hasDoneDue = false;
+    const hasStored = this.#keep();
     const connection = this.#connection;
-    this.#report(connection, nowMs, true);
-    if (connection !== undefined && connection === this.#connection) {
-      this.#passOnDue(connection, nowMs);
-    } else {
-      this.#keep();
-      this.#armTimer(nowMs);
+    if (connection !== undefined && this.#transmit(connection, wokenAtMs)) {
+      this.#closeAfterDisconnect(connection);
     }
+    // Handlers may have asked something of the session, at a later time than this one.
+    const nowMs = this.#world.nowMs();
+    const delayMs = this.session.nextDeadlineMs(nowMs);
+    const isMoreDue = hasStored || delayMs === 0;
+    if (isMoreDue && connection !== undefined) this.#run(connection, nowMs);
+    else this.#armTimerIn(delayMs, nowMs);
   }
 
   #forget(): void {
@@ -240,20 +263,6 @@ export class Driver<Exports extends CoreExports = CoreExports> {
     }
     if (hasSent && connection === this.#connection) this.#closeAfterDisconnect(connection);
     if (delayMs === 0 || connection !== this.#connection) this.#armTimer(nowMs);
-    else this.#armTimerIn(delayMs, nowMs);
-  }
-
-  /**
-   * Sends what was due, and looks no further. What it has taken of the outbox's room and gives back is not news to what
-   * waits for room: the last `#run` ended when nothing more could go.
-   */
-  #passOnDue(connection: Connection, wokenAtMs: number): void {
-    const hasStored = this.#keep();
-    if (this.#transmit(connection, wokenAtMs)) this.#closeAfterDisconnect(connection);
-    // Handlers may have asked something of the session, at a later time than this one.
-    const nowMs = this.#world.nowMs();
-    const delayMs = connection === this.#connection ? this.session.nextDeadlineMs(nowMs) : 0;
-    if (hasStored || delayMs === 0) this.#run(connection, nowMs);
     else this.#armTimerIn(delayMs, nowMs);
   }
 

@@ -6,6 +6,7 @@ import type { OpenTransport, Transport } from "../../../host/src/transport/trans
 import type { Timer, World } from "../../../host/src/world.ts";
 import { RandomStream } from "../random.ts";
 import type { DeviceGroup, Scenario } from "../scenario/scenario.ts";
+import { Departures } from "./departures.ts";
 import { DeviceState, DeviceStates } from "./device-states.ts";
 import { FleetBooks } from "./fleet-books.ts";
 import { type FleetPart, fleetIndex, type Place, partSize, placesOf } from "./fleet-part.ts";
@@ -76,6 +77,8 @@ export class Fleet {
     });
     const ring = (alarm: number, nowMs: number) =>
       (this.sensors[Math.floor(alarm / ALARM_COUNT)] as Sensor).ring(alarm % ALARM_COUNT, nowMs);
+    const departures = new Departures();
+    const rung = (nowMs: number) => departures.send(nowMs);
     const { seed } = scenario;
     const count = partSize(scenario, part);
     this.#surroundings = {
@@ -87,7 +90,8 @@ export class Fleet {
       states: this.states,
       temperatures: new Temperatures(seed, count, (index) => fleetIndex(part, index)),
       times,
-      alarms: new TimerWheel(world, count * ALARM_COUNT, ring),
+      alarms: new TimerWheel(world, count * ALARM_COUNT, ring, rung),
+      departures,
       log: this.books,
     };
     this.sensors = places.map((place) => this.#makeSensor(place, kinds));

@@ -8,6 +8,7 @@ import { type Capacities, CoreError, check, Session } from "../../../host/src/co
 import type { OpenTransport, Transport } from "../../../host/src/transport/transport.ts";
 import type { World } from "../../../host/src/world.ts";
 import { RandomStream } from "../random.ts";
+import type { Departures } from "./departures.ts";
 import { DeviceState, type DeviceStates } from "./device-states.ts";
 import type { PublishTimes } from "./publish-times.ts";
 import type { Credentials, SensorKind } from "./sensor-kind.ts";
@@ -28,6 +29,7 @@ export interface SensorSurroundings {
   times: PublishTimes;
   /** ALARM_COUNT for each sensor; `Sensor.ring` is called with the number within. */
   alarms: TimerWheel;
+  departures: Departures;
   log: SensorLog;
 }
 
@@ -291,8 +293,10 @@ export class Sensor implements DriverHandlers {
 
   /** One of its alarms rings. */
   ring(alarm: number, nowMs: number): void {
-    if (alarm === Alarm.Driver) this.#driver.wake(nowMs);
-    else if (alarm === Alarm.Reading && this.kind.isFlooding) this.#pour(nowMs);
+    if (alarm === Alarm.Driver) {
+      this.#driver.doDue(nowMs);
+      this.#surroundings.departures.add(this.#driver, nowMs);
+    } else if (alarm === Alarm.Reading && this.kind.isFlooding) this.#pour(nowMs);
     else if (alarm === Alarm.Reading) this.#readWaiting(nowMs);
     else this.#open();
   }

@@ -17,6 +17,7 @@ const RINGING = -2;
 export class TimerWheel {
   readonly #world: World;
   readonly #ring: (alarm: number, nowMs: number) => void;
+  readonly #rung: (nowMs: number) => void;
   readonly #dueAtMs: Float64Array;
   readonly #slots: Int16Array;
   /** Doubly linked lists, one for each slot, ended by -1. */
@@ -32,9 +33,16 @@ export class TimerWheel {
   #timerAtMs = Number.POSITIVE_INFINITY;
   #isTurning = false;
 
-  constructor(world: World, alarmCount: number, ring: (alarm: number, nowMs: number) => void) {
+  /** `rung` is called when all that rings at one time has rung. */
+  constructor(
+    world: World,
+    alarmCount: number,
+    ring: (alarm: number, nowMs: number) => void,
+    rung: (nowMs: number) => void = () => {},
+  ) {
     this.#world = world;
     this.#ring = ring;
+    this.#rung = rung;
     this.#dueAtMs = new Float64Array(alarmCount);
     this.#slots = new Int16Array(alarmCount).fill(NOWHERE);
     this.#next = new Int32Array(alarmCount);
@@ -108,6 +116,7 @@ export class TimerWheel {
         this.#slots[alarm] = NOWHERE;
         this.#ring(alarm, nowMs);
       }
+      this.#rung(nowMs);
     } finally {
       this.#isTurning = false;
       this.#due.length = 0;
