@@ -36,3 +36,8 @@ export class BoardError extends Error {
     this.remedy = remedy;
   }
 }
+
+/** The board may be there again in a moment: it restarts, or its cable was pulled. */
+export function isInterruption(error: unknown): error is BoardError {
+  return error instanceof BoardError && (error.failure === "lost" || error.failure === "silent");
+}

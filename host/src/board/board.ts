@@ -9,7 +9,7 @@ import {
   writeConfig,
   writeKey,
 } from "./board-config.ts";
-import { BoardError } from "./board-error.ts";
+import { BoardError, isInterruption } from "./board-error.ts";
 import { type BoardInfo, readInfo } from "./board-info.ts";
 import { type BoardLink, type ConsoleLine, openLink } from "./board-link.ts";
 import {
@@ -354,7 +354,3 @@ export class Board {
 
 /** The answer to the first packet: an upload that begins has no more than that. */
 const PROGRESS_LENGTH_MIN = 512;
-
-function isInterruption(error: unknown): error is BoardError {
-  return error instanceof BoardError && ["lost", "silent"].includes(error.failure);
-}

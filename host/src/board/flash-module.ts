@@ -2,10 +2,10 @@
 
 import type { World } from "../world.ts";
 import type { Board, UploadProgress } from "./board.ts";
-import { BoardError } from "./board-error.ts";
+import { BoardError, isInterruption } from "./board-error.ts";
 import type { BoardInfo } from "./board-info.ts";
 import type { FlashPlan } from "./flash-plan.ts";
-import type { ImageSlot } from "./image-state.ts";
+import { type ImageSlot, slotOf } from "./image-state.ts";
 import type { ModuleImage } from "./module-image.ts";
 import { wait } from "./waiting.ts";
 
@@ -74,7 +74,7 @@ async function upload({ board, plan, signal, tell }: FlashOptions): Promise<void
     signal,
     onProgress: (progress) => tell({ event: "uploading", progress }),
   });
-  const slot = slotOf(await board.images(), image);
+  const slot = slotOf(await board.images(), image.hash);
   if (slot?.isBootable !== true) {
     throw new BoardError(
       "failed",
@@ -113,7 +113,7 @@ async function state(board: Board, signal: AbortSignal): Promise<BoardInfo> {
   try {
     return await board.info();
   } catch (error) {
-    if (!(error instanceof BoardError && ["lost", "silent"].includes(error.failure))) throw error;
+    if (!isInterruption(error)) throw error;
     return board.reopen({ signal });
   }
 }
@@ -139,14 +139,10 @@ function rolledBack(
 }
 
 function checkConfirmed(images: readonly ImageSlot[], image: ModuleImage): void {
-  if (slotOf(images, image)?.isConfirmed === true) return;
+  if (slotOf(images, image.hash)?.isConfirmed === true) return;
   throw new BoardError(
     "failed",
     "The board was told to keep the module, and does not say that it will",
     "Look at it: wasmqtt slots; and tell it again: wasmqtt slots --confirm",
   );
-}
-
-function slotOf(images: readonly ImageSlot[], image: ModuleImage): ImageSlot | undefined {
-  return images.find(({ hash }) => hash !== undefined && Buffer.from(hash).equals(image.hash));
 }

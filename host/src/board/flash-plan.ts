@@ -9,7 +9,7 @@ import { inspectModule, type ModuleInspection } from "../module/inspect-module.t
 import type { BoardConfig } from "./board-config.ts";
 import { BoardError } from "./board-error.ts";
 import type { BoardInfo } from "./board-info.ts";
-import type { ImageSlot, SlotInfo } from "./image-state.ts";
+import { type ImageSlot, type SlotInfo, slotOf } from "./image-state.ts";
 import {
   compareVersions,
   type ModuleImage,
@@ -195,9 +195,7 @@ function checkLength(file: FlashFile, image: ModuleImage, { imageLengthMax }: Sl
 }
 
 function stepFor(image: ModuleImage, { info, images }: BoardState): FlashPlan["step"] {
-  const same = images.find(
-    ({ hash }) => hash !== undefined && Buffer.from(hash).equals(image.hash),
-  );
+  const same = slotOf(images, image.hash);
   if (same === undefined || !same.isBootable) return "upload";
   if (!same.isActive) return "try";
   return same.isConfirmed && info.module.state === "running" ? "nothing" : "watch";

@@ -77,6 +77,11 @@ export function readImages(smp: SmpClient): Promise<ImageSlot[]> {
   });
 }
 
+/** The slot that holds the image with this hash. */
+export function slotOf(images: readonly ImageSlot[], hash: Uint8Array): ImageSlot | undefined {
+  return images.find((slot) => slot.hash !== undefined && Buffer.from(slot.hash).equals(hash));
+}
+
 /** With `confirm` for good, without it for a trial; the module that runs if `hash` is absent. */
 export function setImage(
   smp: SmpClient,

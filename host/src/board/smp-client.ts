@@ -54,7 +54,6 @@ export class SmpClient {
   /** The first one is under way. */
   readonly #pending: Pending[] = [];
   #end: BoardError | undefined;
-  #packetCount = 0;
 
   /** `write` sends bytes to the board. */
   constructor(world: World, write: (bytes: Uint8Array) => void) {
@@ -62,16 +61,6 @@ export class SmpClient {
     this.#write = write;
     this.#receiver = new PacketReceiver(world);
     this.#sequence = Math.floor(world.random() * 256);
-  }
-
-  /** Whole packets that arrived, whosever they were. */
-  get packetCount(): number {
-    return this.#packetCount;
-  }
-
-  /** Packets and lines that made no sense. */
-  get brokenCount(): number {
-    return this.#receiver.brokenCount;
   }
 
   /**
@@ -101,7 +90,6 @@ export class SmpClient {
   receive(line: Uint8Array): void {
     const packet = this.#receiver.receive(line);
     if (packet === undefined) return;
-    this.#packetCount++;
     const pending = this.#pending[0];
     if (pending === undefined || !isAnswer(packet, pending.packet)) return;
     try {

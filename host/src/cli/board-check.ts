@@ -4,6 +4,7 @@ import { BoardError } from "../board/board-error.ts";
 import { PERMISSION_REMEDY } from "../board/serial-port.ts";
 import { loadSerialPort } from "../board/serial-port-library.ts";
 import type { SerialPortInfo } from "../board/serial-ports.ts";
+import { likelyPorts } from "./device-options.ts";
 import type { Check } from "./machine-checks.ts";
 
 const NAME = "boards";
@@ -20,7 +21,7 @@ export async function checkBoards(list: () => Promise<SerialPortInfo[]>): Promis
 }
 
 function checkPorts(all: SerialPortInfo[]): Check {
-  const ports = all.filter(({ vendorId }) => vendorId !== undefined);
+  const ports = likelyPorts(all);
   const forbidden = ports.filter(({ isPermitted }) => isPermitted === false);
   if (forbidden.length > 0) {
     return {
