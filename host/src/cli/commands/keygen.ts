@@ -29,7 +29,9 @@ async function keygen({ output, flags, args }: CommandCall<{ json?: boolean }>):
   output.note(
     "Who has this file can sign for your boards; without it nobody can. Keep a copy. Next:",
   );
-  output.note(`  wasmqtt provision ${file} --yes      a board takes only what this key has signed`);
   output.note(`  wasmqtt flash app.wasm --key ${file}`);
+  output.note(
+    `  wasmqtt provision ${file} --yes      from then on a board takes only what it has signed`,
+  );
   return ExitCode.Ok;
 }
