@@ -188,7 +188,7 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   /** Does what is due, and sends it; for an owner with `wakeAt`. Too early or too often is harmless. */
   wake(nowMs = this.#world.nowMs()): void {
     this.doDue(nowMs);
-    this.sendDue(nowMs);
+    this.sendDue(this.#world.nowMs());
   }
 
   /** The first half of `wake`: does what is due. The owner of many lets a number of them do it before they send. */
@@ -200,18 +200,17 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   /**
    * The second half of `wake`: sends what was due, and looks no further. What it has taken of the outbox's room and gives
-   * back is not news to what waits for room: the last `#run` ended when nothing more could go. Harmless after `stop`.
+   * back is not news to what waits for room: the last `#run` ended when nothing more could go. `nowMs` is read after the
+   * handlers have had their say, who may have asked something of the session. Harmless after `stop`.
    */
-  sendDue(wokenAtMs: number): void {
+  sendDue(nowMs: number): void {
     if (!this.#hasDoneDue) return;
     this.#hasDoneDue = false;
     const hasStored = this.#keep();
     const connection = this.#connection;
-    if (connection !== undefined && this.#transmit(connection, wokenAtMs)) {
+    if (connection !== undefined && this.#transmit(connection, nowMs)) {
       this.#closeAfterDisconnect(connection);
     }
-    // Handlers may have asked something of the session, at a later time than this one.
-    const nowMs = this.#world.nowMs();
     const delayMs = this.session.nextDeadlineMs(nowMs);
     const isMoreDue = hasStored || delayMs === 0;
     if (isMoreDue && connection !== undefined) this.#run(connection, nowMs);

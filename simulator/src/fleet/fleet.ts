@@ -77,8 +77,8 @@ export class Fleet {
     });
     const ring = (alarm: number, nowMs: number) =>
       (this.sensors[Math.floor(alarm / ALARM_COUNT)] as Sensor).ring(alarm % ALARM_COUNT, nowMs);
-    const departures = new Departures();
-    const rung = (nowMs: number) => departures.send(nowMs);
+    const departures = new Departures(world);
+    const rung = () => departures.send();
     const { seed } = scenario;
     const count = partSize(scenario, part);
     this.#surroundings = {

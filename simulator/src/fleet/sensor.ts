@@ -295,7 +295,7 @@ export class Sensor implements DriverHandlers {
   ring(alarm: number, nowMs: number): void {
     if (alarm === Alarm.Driver) {
       this.#driver.doDue(nowMs);
-      this.#surroundings.departures.add(this.#driver, nowMs);
+      this.#surroundings.departures.add(this.#driver);
     } else if (alarm === Alarm.Reading && this.kind.isFlooding) this.#pour(nowMs);
     else if (alarm === Alarm.Reading) this.#readWaiting(nowMs);
     else this.#open();

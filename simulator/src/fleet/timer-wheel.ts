@@ -17,7 +17,7 @@ const RINGING = -2;
 export class TimerWheel {
   readonly #world: World;
   readonly #ring: (alarm: number, nowMs: number) => void;
-  readonly #rung: (nowMs: number) => void;
+  readonly #rung: () => void;
   readonly #dueAtMs: Float64Array;
   readonly #slots: Int16Array;
   /** Doubly linked lists, one for each slot, ended by -1. */
@@ -38,7 +38,7 @@ export class TimerWheel {
     world: World,
     alarmCount: number,
     ring: (alarm: number, nowMs: number) => void,
-    rung: (nowMs: number) => void = () => {},
+    rung: () => void = () => {},
   ) {
     this.#world = world;
     this.#ring = ring;
@@ -116,7 +116,7 @@ export class TimerWheel {
         this.#slots[alarm] = NOWHERE;
         this.#ring(alarm, nowMs);
       }
-      this.#rung(nowMs);
+      this.#rung();
     } finally {
       this.#isTurning = false;
       this.#due.length = 0;
