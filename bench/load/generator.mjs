@@ -97,12 +97,16 @@ function openWindow() {
   window.endsAtMs = window.startedAtMs + seconds * 1000;
 }
 
+/** More than so many messages behind, the process stood still, and leaves them out: `pair.mjs` stops it now and then. */
+const BEHIND_COUNT_MAX = 1000;
+
 /** Each device has its own clock: one message each `deviceCount / rate` seconds, all at different moments. */
 function pace(devices, publish) {
   const paceStartedAtMs = performance.now();
   let sent = 0;
   setInterval(() => {
     const due = Math.floor(((performance.now() - paceStartedAtMs) * rate) / 1000);
+    if (due - sent > BEHIND_COUNT_MAX) sent = due;
     for (; sent < due; sent++) publish(devices[sent % deviceCount]);
   }, 1);
 }
