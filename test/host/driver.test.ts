@@ -1,6 +1,6 @@
 /** The one loop between a session, a transport and the clock, each of them in the hands of the test. */
 
-import { beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { ConnectionState, Event, Status } from "../../firmware/core/abi.ts";
 import { Driver, type EndReason } from "../../host/src/client/driver.ts";
 import { type Core, loadCore, readModule } from "../../host/src/core/core.ts";
@@ -401,6 +401,38 @@ describe("an owner of many drivers", () => {
     driver.sendDue(world.nowMs());
     expect(transport.packets()).toEqual(["c0 00"]);
     expect(wakesAtMs).toEqual([75_000]);
+  });
+
+  test("wakes it with a time from before the last flush: the clock of the session does not go back", async () => {
+    await untilPing();
+    const beforeMs = world.nowMs();
+    await world.advance(1);
+    session.publish({ topic: "a", payload: "" });
+    driver.flush();
+    transport.packets();
+    driver.doDue(beforeMs);
+    driver.sendDue(world.nowMs());
+    expect(transport.packets()).toEqual([]); // PINGREQ would not be due for another 70 s
+  });
+
+  test("sends what is due again and again: the session is asked each eighth time what else there is", () => {
+    connect();
+    const poll = vi.spyOn(session, "poll");
+    const askedAt: number[] = [];
+    for (let wake = 1; wake <= 24; wake++) {
+      driver.wake(world.nowMs());
+      if (poll.mock.calls.length > 0) askedAt.push(wake);
+      poll.mockClear();
+    }
+    expect(askedAt).toEqual([8, 16, 24]);
+  });
+
+  test("wakes it often without a connection: it is asked as soon as there is one", () => {
+    for (let wake = 0; wake < 20; wake++) driver.wake(world.nowMs());
+    connect();
+    const poll = vi.spyOn(session, "poll");
+    for (let wake = 0; wake < 8; wake++) driver.wake(world.nowMs());
+    expect(poll).toHaveBeenCalledTimes(1);
   });
 
   test("stops it in between: it neither sends nor wants to be woken", async () => {

@@ -29,3 +29,16 @@ test("no more than 32 wait", () => {
   departures.send();
   expect(sent).toHaveLength(70);
 });
+
+test("when one fails, the others are not sent a second time, and no more than 32 wait afterwards", () => {
+  const { sent, departures, add } = recorded();
+  add(1);
+  departures.add({
+    sendDue: () => {
+      throw new Error("trapped");
+    },
+  });
+  expect(() => departures.send()).toThrow("trapped");
+  for (let name = 2; name <= 33; name++) add(name);
+  expect(sent).toHaveLength(33);
+});

@@ -23,11 +23,14 @@ export interface DriverHandlers {
   /** The session could not be stored: nothing goes out any more, and nothing is due. The connection ends. */
   storeFailed?(error: StoreError): void;
   /**
-   * For an owner of many drivers that keeps the time for all of them: call `wake` at this time of the world's clock, and
-   * forget what was said before. Infinity: nothing is due. Without it the driver sets timers of its own.
+   * For an owner of many drivers that keeps the time for all of them: call `wake`, or its halves, at this time of the
+   * world's clock, and forget what was said before. Infinity: nothing is due. Without it the driver sets timers of its own.
    */
   wakeAt?(atMs: number): void;
 }
+
+/** An application may have waited for room with what it says at its first reading: it gets its turn then at the latest. */
+const UNASKED_COUNT_MAX = 8;
 
 /** Drives one session over one connection at a time. */
 export class Driver<Exports extends CoreExports = CoreExports> {
@@ -45,6 +48,8 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   #isParting = false;
   /** What was due was done, and not sent. */
   #hasDoneDue = false;
+  /** How often what was due was sent since the session was last asked what else there is. */
+  #unaskedCount = 0;
   /** True while events are told: what a handler queues goes when all are told. */
   #isReporting = false;
 
@@ -195,13 +200,15 @@ export class Driver<Exports extends CoreExports = CoreExports> {
   doDue(nowMs: number): void {
     this.#dueAtMs = Number.POSITIVE_INFINITY;
     this.#hasDoneDue = true;
-    this.#report(this.#connection, nowMs, true);
+    // A flush may have read the clock since: for the session it must not go back.
+    this.#report(this.#connection, Math.max(nowMs, this.#sentAtMs), true);
   }
 
   /**
-   * The second half of `wake`: sends what was due, and looks no further. What it has taken of the outbox's room and gives
-   * back is not news to what waits for room: the last `#run` ended when nothing more could go. `nowMs` is read after the
-   * handlers have had their say, who may have asked something of the session. Harmless after `stop`.
+   * The second half of `wake`: sends what was due. What that has taken of the outbox's room and gives back is hardly news
+   * to what waits for room, so the session is asked only now and then if it is, or if more is due, or something was stored.
+   * `nowMs` is read after the handlers have had their say, who may have asked something of the session. Harmless after
+   * `stop`.
    */
   sendDue(nowMs: number): void {
     if (!this.#hasDoneDue) return;
@@ -212,8 +219,8 @@ export class Driver<Exports extends CoreExports = CoreExports> {
       this.#closeAfterDisconnect(connection);
     }
     const delayMs = this.session.nextDeadlineMs(nowMs);
-    const isMoreDue = hasStored || delayMs === 0;
-    if (isMoreDue && connection !== undefined) this.#run(connection, nowMs);
+    const isAsked = hasStored || delayMs === 0 || ++this.#unaskedCount >= UNASKED_COUNT_MAX;
+    if (isAsked && connection !== undefined) this.#run(connection, nowMs);
     else this.#armTimerIn(delayMs, nowMs);
   }
 
@@ -247,6 +254,7 @@ export class Driver<Exports extends CoreExports = CoreExports> {
 
   /** Reports all events and sends all bytes; one may make room for the other. */
   #run(connection: Connection, enteredAtMs: number): void {
+    this.#unaskedCount = 0;
     let nowMs = enteredAtMs;
     let delayMs = 0;
     let hasSent = false;

@@ -3,9 +3,12 @@
 import { writeSync } from "node:fs";
 import { NO_DESCRIPTOR, type TcpSocket } from "./tcp-socket.ts";
 
+/** What the stream knows to wait for: libuv takes ENOBUFS for a full kernel, and EPROTOTYPE (macOS) for a peer that is gone. */
+const LEFT_TO_STREAM = new Set<string | undefined>(["EAGAIN", "ENOBUFS", "EPROTOTYPE"]);
+
 /**
- * Writes `bytes`, of which nothing is kept; answers as `socket.write` does. An error destroys the socket, as one that
- * its stream meets.
+ * Writes `bytes`, of which nothing is kept. False: wait for "drain", or the socket is destroyed. An error destroys it, as one
+ * that its stream meets: the kernel tells it once.
  */
 export function writeDirectly(socket: TcpSocket, bytes: Uint8Array): boolean {
   const length = writeNow(socket, bytes);
@@ -20,7 +23,8 @@ function writeNow(socket: TcpSocket, bytes: Uint8Array): number {
   try {
     return writeSync(descriptor, bytes);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EAGAIN") socket.destroy(error as Error);
+    const { code } = error as NodeJS.ErrnoException;
+    if (!LEFT_TO_STREAM.has(code)) socket.destroy(error as Error);
     return 0;
   }
 }
