@@ -514,25 +514,16 @@ describe("trying and restarting", () => {
     expect(cable.openCount).toBe(2);
   });
 
-  test("a restart whose answer is lost is not asked for again: a module on trial would give way", async () => {
+  test.each([
+    {
+      what: "a restart whose answer is lost is not asked for again: a module on trial would give way",
+      direction: "toHost",
+    },
+    { what: "a request to restart that is lost is said again", direction: "toBoard" },
+  ])("$what", async ({ direction }) => {
     let isSpoiled = false;
-    const loseAnswers = (bytes: Uint8Array) => (isSpoiled ? new Uint8Array() : bytes);
-    const { open, scripted } = bench({}, { toHost: loseAnswers });
-    const board = await open();
-    await world.advance(10_000);
-    isSpoiled = true;
-    const restarted = board.restart();
-    world.setTimer(900, () => {
-      isSpoiled = false;
-    });
-    expect(await within(20, restarted)).toMatchObject({ resetReason: "request" });
-    expect(scripted.startCount).toBe(2);
-  });
-
-  test("a request to restart that is lost is said again", async () => {
-    let isSpoiled = false;
-    const loseRequests = (bytes: Uint8Array) => (isSpoiled ? new Uint8Array() : bytes);
-    const { open, scripted } = bench({}, { toBoard: loseRequests });
+    const lose = (bytes: Uint8Array) => (isSpoiled ? new Uint8Array() : bytes);
+    const { open, scripted } = bench({}, { [direction]: lose });
     const board = await open();
     await world.advance(10_000);
     isSpoiled = true;

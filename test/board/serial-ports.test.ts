@@ -14,6 +14,7 @@ import { registerDevices } from "../../host/src/cli/commands/devices.ts";
 import { devicePath } from "../../host/src/cli/device-options.ts";
 import { ExitCode } from "../../host/src/cli/exit-code.ts";
 import { runCli } from "../../host/src/cli/program.ts";
+import { portAt } from "../support/port-at.ts";
 import { RecordingContext } from "../support/run-cli.ts";
 
 /** What node-serialport says next. */
@@ -33,20 +34,6 @@ vi.mock(import("../../host/src/board/serial-ports.ts"), async (importOriginal) =
 afterEach(() => {
   ports = undefined;
 });
-
-function portAt(path: string, facts: Partial<SerialPortInfo> = {}): SerialPortInfo {
-  return {
-    path,
-    vendorId: undefined,
-    productId: undefined,
-    manufacturer: undefined,
-    product: undefined,
-    serialNumber: undefined,
-    stablePath: undefined,
-    isPermitted: true,
-    ...facts,
-  };
-}
 
 const onMainboard = portAt("/dev/ttyS0");
 const onUsb = portAt("/dev/ttyUSB0", { vendorId: "10c4", productId: "ea60" });

@@ -4,22 +4,12 @@ import { expect, test } from "vitest";
 import { BoardError } from "../../host/src/board/board-error.ts";
 import type { SerialPortInfo } from "../../host/src/board/serial-ports.ts";
 import { checkBoards } from "../../host/src/cli/board-check.ts";
+import { portAt } from "../support/port-at.ts";
 
-function port(path: string, facts: Partial<SerialPortInfo> = {}): SerialPortInfo {
-  return {
-    path,
-    vendorId: "303a",
-    productId: "1001",
-    manufacturer: undefined,
-    product: undefined,
-    serialNumber: undefined,
-    stablePath: undefined,
-    isPermitted: true,
-    ...facts,
-  };
-}
+const onUsb = (path: string, facts: Partial<SerialPortInfo> = {}) =>
+  portAt(path, { vendorId: "303a", productId: "1001", ...facts });
 
-const builtIn = port("/dev/ttyS0", { vendorId: undefined, isPermitted: false });
+const builtIn = portAt("/dev/ttyS0", { isPermitted: false });
 
 test("a machine without boards is told of the emulated one", async () => {
   const check = await checkBoards(async () => [builtIn]);
@@ -29,16 +19,16 @@ test("a machine without boards is told of the emulated one", async () => {
 
 test("the ports of boards are named", async () => {
   const check = await checkBoards(async () => [
-    port("/dev/ttyACM0"),
-    port("/dev/ttyUSB1"),
+    onUsb("/dev/ttyACM0"),
+    onUsb("/dev/ttyUSB1"),
     builtIn,
   ]);
   expect(check).toMatchObject({ verdict: "ok", found: "/dev/ttyACM0, /dev/ttyUSB1" });
 });
 
 test("a port that may not be opened is a warning, and the group is named", async () => {
-  const forbidden = port("/dev/ttyUSB1", { isPermitted: false });
-  const check = await checkBoards(async () => [port("/dev/ttyACM0"), forbidden]);
+  const forbidden = onUsb("/dev/ttyUSB1", { isPermitted: false });
+  const check = await checkBoards(async () => [onUsb("/dev/ttyACM0"), forbidden]);
   expect(check).toMatchObject({
     verdict: "warning",
     found: "this user may not open /dev/ttyUSB1",
