@@ -64,6 +64,7 @@ export async function generate({ connect, publish, begin }) {
 }
 
 const window = { endsAtMs: Number.POSITIVE_INFINITY };
+
 function connectAll(connect) {
   const devices = [];
   return new Promise((resolve) => {
