@@ -83,8 +83,8 @@ describeWith(["mosquitto", "mosquitto_sub", "stdbuf"], `device (WASMQTT_TEST_SEE
     throw new Error(`the device has not reported:\n${device.stdout.slice(-1_000)}`);
   }
 
-  function sequencesOf({ messages }: MosquittoSub): number[] {
-    return messages.map(({ payload }) => JSON.parse(payload).seq);
+  function sequencesOf({ exchangedMessages }: MosquittoSub): number[] {
+    return exchangedMessages.map(({ payload }) => JSON.parse(payload).seq);
   }
 
   test(

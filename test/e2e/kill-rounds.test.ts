@@ -1,6 +1,7 @@
 /** A device with a file store and mosquitto with persistence survive kill -9: nothing is lost, nothing comes twice. */
 
 import { afterEach, expect, test } from "vitest";
+import { mosquittoSub } from "../support/brokers.ts";
 import { COUNTING_DEVICE } from "../support/durable-device.ts";
 import {
   faultsOf,
@@ -14,6 +15,8 @@ import {
 import { KillTraffic } from "../support/kill-traffic.ts";
 import { describeWith } from "../support/optional.ts";
 import { startPersistentMosquitto } from "../support/persistent-mosquitto.ts";
+import { scriptedServer } from "../support/scripted-server.ts";
+import { connack, publish, pubrel, suback } from "../support/server-packets.ts";
 
 /** 200 times kill -9, and cut connections in between. */
 const COUNTS = { device: 100, broker: 50, both: 50, cut: 40 };
@@ -78,6 +81,32 @@ describeWith(
       },
       ROUNDS_LIMIT_MS,
     );
+
+    test("the count has once what the broker has once and mosquitto_sub says twice", async () => {
+      const message = { topic: "kill/up", payload: "1 ", qos: 2, packetId: 7 };
+      const server = await scriptedServer(async (talk) => {
+        await talk.expect("CONNECT");
+        talk.send(connack(talk.index > 0));
+        talk.send(suback((await talk.expect("SUBSCRIBE")).packetId, 2));
+        if (talk.index < 2) {
+          talk.send(publish({ ...message, dup: talk.index > 0 }));
+          await talk.expect("PUBREC");
+        }
+        if (talk.index > 0) {
+          talk.send(pubrel(message.packetId));
+          await talk.expect("PUBCOMP");
+        }
+        if (talk.index < 2) talk.end();
+        else talk.send(publish({ ...message, packetId: 8 }), pubrel(8));
+      });
+      endings.push(() => server.close());
+      const args = ["-i", "counter", "-t", "kill/up", ...COUNTER_ARGS];
+      const subscriber = await mosquittoSub(server.port, args);
+      endings.push(() => subscriber.stop());
+
+      await subscriber.waitFor(({ messages }) => messages.length === 3);
+      expect(subscriber.exchangedMessages).toHaveLength(2);
+    });
 
     test("the count finds out a device whose store forgets", async () => {
       const { scene, traffic } = await begin("forgets");

@@ -208,7 +208,7 @@ export interface ReceivedMessage {
  */
 export async function mosquittoSub(port: number, args: string[]): Promise<MosquittoSub> {
   // -d tells when it has subscribed; -F marks our lines among what -d prints.
-  const format = ["-F", `${MESSAGE_MARK}%q %r %x %t`];
+  const format = ["-F", `${MESSAGE_MARK}%q %r %m %x %t`];
   // Into a pipe it would write when its buffer is full; stdbuf makes it a line at a time.
   const command = ["mosquitto_sub", "-h", HOST, "-p", `${port}`, "-d", ...format, ...args];
   const child = spawn("stdbuf", ["-oL", ...command]);
@@ -227,6 +227,13 @@ const MESSAGE_MARK = "message ";
 export class MosquittoSub {
   readonly #child: ChildProcess;
   readonly messages: ReceivedMessage[] = [];
+  /**
+   * The messages at QoS 2, once for each Packet Identifier. libmosquitto 2.0.11 keeps each PUBLISH it gets, a repeated one
+   * too, and hands out one of them at each PUBREL: where a connection breaks before PUBREC and another before PUBCOMP,
+   * mosquitto_sub doubles what its broker has once. What the broker has twice comes with two identifiers.
+   */
+  readonly exchangedMessages: ReceivedMessage[] = [];
+  readonly #exchanges = new Set<string>();
   isSubscribed = false;
   #log = "";
   /** Called with each line. */
@@ -272,11 +279,17 @@ export class MosquittoSub {
 
   #read(line: string): void {
     this.#log += `${line}\n`;
-    const match = /^message (\d) (\d) ([0-9a-f]*) (.*)$/.exec(line);
+    const match = /^message (\d) (\d) (\d+) ([0-9a-f]*) (.*)$/.exec(line);
     if (match !== null) {
-      const [, qos, retain, payloadHex = "", topic = ""] = match;
+      const [, qos, retain, packetId, payloadHex = "", topic = ""] = match;
       const payload = Buffer.from(payloadHex, "hex").toString();
-      this.messages.push({ topic, payload, qos: Number(qos), retain: retain === "1" });
+      const message = { topic, payload, qos: Number(qos), retain: retain === "1" };
+      this.messages.push(message);
+      const exchange = `${packetId} ${topic} ${payload}`;
+      if (qos === "2" && !this.#exchanges.has(exchange)) {
+        this.#exchanges.add(exchange);
+        this.exchangedMessages.push(message);
+      }
     } else if (line.startsWith("Subscribed (mid: ")) this.isSubscribed = true;
     this.#look();
   }

@@ -117,7 +117,7 @@ export class KillTraffic {
   }
 
   get #heard(): string[] {
-    return this.#subscriber.messages.map(({ payload }) => payload);
+    return this.#subscriber.exchangedMessages.map(({ payload }) => payload);
   }
 
   async #hears(payload: string, limitMs: number): Promise<void> {
