@@ -1,10 +1,10 @@
 /** MQTT over plain TCP, made for thousands of connections: one buffer to read into, listeners that all share. */
 
-import type { OnReadOpts, SocketConstructorOpts } from "node:net";
+import type { OnReadOpts } from "node:net";
 import { connectionError } from "./connection-errors.ts";
 import { writeDirectly } from "./direct-write.ts";
 import { type Dial, GuardedTransport } from "./guarded-transport.ts";
-import { connectSocket, TcpSocket } from "./tcp-socket.ts";
+import { connectSocket, TcpSocket, type TcpSocketOptions } from "./tcp-socket.ts";
 import type { OpenTransport, TransportHandlers } from "./transport.ts";
 
 export function openTcp(dial: Dial): OpenTransport {
@@ -79,9 +79,9 @@ class TcpTransport extends GuardedTransport {
 class OwnedSocket extends TcpSocket {
   readonly owner: TcpTransport;
 
-  constructor(options: SocketConstructorOpts, owner: TcpTransport) {
-    // As `connect` has it; a socket that is made before takes it, too, which the types do not say.
-    super(Object.assign(options, { onread: SHARED_READ }));
+  constructor(options: TcpSocketOptions, owner: TcpTransport) {
+    options.onread = SHARED_READ;
+    super(options);
     this.owner = owner;
     this.on("connect", onConnect);
     this.on("error", onError);
