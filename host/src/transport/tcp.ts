@@ -1,4 +1,4 @@
-/** MQTT over plain TCP, made for thousands of connections: one buffer to read into, listeners that all share. */
+/** MQTT over plain TCP, made for thousands of connections: one buffer to read into, and no listeners. */
 
 import type { OnReadOpts } from "node:net";
 import { connectionError } from "./connection-errors.ts";
@@ -75,7 +75,7 @@ class TcpTransport extends GuardedTransport {
   }
 }
 
-/** Knows its transport, so that no listener has to be made for it. */
+/** Tells its transport what happens to it, without a listener for each of it. */
 class OwnedSocket extends TcpSocket {
   readonly owner: TcpTransport;
 
@@ -83,11 +83,19 @@ class OwnedSocket extends TcpSocket {
     options.onread = SHARED_READ;
     super(options);
     this.owner = owner;
-    this.on("connect", onConnect);
-    this.on("error", onError);
-    this.on("drain", onDrain);
-    this.on("end", onEnd);
-    this.on("close", onClose);
+  }
+
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    if (event === "error") {
+      this.owner.errored(args[0] as Error);
+      return true;
+    }
+    const isHeard = super.emit(event, ...args); // Node listens to its own sockets, too
+    if (event === "connect") this.owner.connected();
+    else if (event === "drain") this.owner.flushed();
+    else if (event === "end") this.owner.peerEnded();
+    else if (event === "close") this.owner.gone();
+    return isHeard;
   }
 }
 
@@ -98,23 +106,3 @@ const SHARED_READ: OnReadOpts = {
     return (this as OwnedSocket).owner.arrived(buffer.subarray(0, length));
   },
 };
-
-function onConnect(this: OwnedSocket): void {
-  this.owner.connected();
-}
-
-function onError(this: OwnedSocket, error: Error): void {
-  this.owner.errored(error);
-}
-
-function onDrain(this: OwnedSocket): void {
-  this.owner.flushed();
-}
-
-function onEnd(this: OwnedSocket): void {
-  this.owner.peerEnded();
-}
-
-function onClose(this: OwnedSocket): void {
-  this.owner.gone();
-}
