@@ -36,9 +36,22 @@ interface Ring {
   atMs: number;
 }
 
+/** What an alarm is told, and when each of all will ring then. */
+interface FullRing extends Ring {
+  dueAtMs: number;
+  dueAtMsOfAll: number[];
+}
+
 interface Alarms {
+  dueAtMs(alarm: number): number;
   set(alarm: number, atMs: number): void;
   clear(alarm: number): void;
+}
+
+const ALARMS = Array.from({ length: ALARM_COUNT }, (_, alarm) => alarm);
+
+function dueAtMsOfAll(alarms: Alarms): number[] {
+  return ALARMS.map((alarm) => alarms.dueAtMs(alarm));
 }
 
 function perform(alarms: Alarms, nowMs: number, alarm: number, act: Act): void {
@@ -49,12 +62,16 @@ function perform(alarms: Alarms, nowMs: number, alarm: number, act: Act): void {
 /** All that is due rings at once, in the order of its times, then of its numbers. */
 class NaiveAlarms implements Alarms {
   readonly #dueAtMs = new Map<number, number>();
-  readonly #ring: (alarm: number) => void;
-  #ringing = new Set<number>();
+  readonly #ring: (alarm: number, dueAtMs: number) => void;
+  #ringing = new Map<number, number>();
   nowMs = 0;
 
-  constructor(ring: (alarm: number) => void) {
+  constructor(ring: (alarm: number, dueAtMs: number) => void) {
     this.#ring = ring;
+  }
+
+  dueAtMs(alarm: number): number {
+    return this.#dueAtMs.get(alarm) ?? this.#ringing.get(alarm) ?? Number.POSITIVE_INFINITY;
   }
 
   isSet(alarm: number): boolean {
@@ -85,11 +102,10 @@ class NaiveAlarms implements Alarms {
   #ringDue(): void {
     const due = [...this.#dueAtMs]
       .filter(([, atMs]) => atMs <= this.nowMs)
-      .sort(([a, aMs], [b, bMs]) => aMs - bMs || a - b)
-      .map(([alarm]) => alarm);
-    for (const alarm of due) this.#dueAtMs.delete(alarm);
-    this.#ringing = new Set(due);
-    for (const alarm of due) if (this.#ringing.delete(alarm)) this.#ring(alarm);
+      .sort(([a, aMs], [b, bMs]) => aMs - bMs || a - b);
+    for (const [alarm] of due) this.#dueAtMs.delete(alarm);
+    this.#ringing = new Map(due);
+    for (const [alarm, atMs] of due) if (this.#ringing.delete(alarm)) this.#ring(alarm, atMs);
   }
 }
 
@@ -100,20 +116,21 @@ test("it rings what a plain list of alarms rings, at the same times and in the s
       fc.array(fc.option(anyReaction, { nil: undefined }), { maxLength: 30 }),
       async (steps, reactions) => {
         const world = new VirtualWorld();
-        const rung: Ring[] = [];
-        const wheel: TimerWheel = new TimerWheel(world, ALARM_COUNT, (alarm, atMs) => {
+        const rung: FullRing[] = [];
+        const wheel: TimerWheel = new TimerWheel(world, ALARM_COUNT, (alarm, atMs, dueAtMs) => {
           const reaction = reactions[rung.length];
           expect(atMs).toBe(world.nowMs());
-          rung.push({ alarm, atMs });
+          rung.push({ alarm, atMs, dueAtMs, dueAtMsOfAll: dueAtMsOfAll(wheel) });
           if (reaction !== undefined) {
             perform(wheel, world.nowMs(), reaction.alarm, reaction.act);
           }
         });
-        const naivelyRung: Ring[] = [];
-        const naive: NaiveAlarms = new NaiveAlarms((alarm) => {
+        const naivelyRung: FullRing[] = [];
+        const naive: NaiveAlarms = new NaiveAlarms((alarm, dueAtMs) => {
           const reaction = reactions[naivelyRung.length];
-          naivelyRung.push({ alarm, atMs: naive.nowMs });
-          if (reaction !== undefined) perform(naive, naive.nowMs, reaction.alarm, reaction.act);
+          const atMs = naive.nowMs;
+          naivelyRung.push({ alarm, atMs, dueAtMs, dueAtMsOfAll: dueAtMsOfAll(naive) });
+          if (reaction !== undefined) perform(naive, atMs, reaction.alarm, reaction.act);
         });
 
         for (const { alarm, act, advanceMs } of steps) {
@@ -122,9 +139,9 @@ test("it rings what a plain list of alarms rings, at the same times and in the s
           await world.advance(Math.max(0, advanceMs));
           naive.advance(Math.max(0, advanceMs));
           expect(rung).toEqual(naivelyRung);
-          const alarms = Array.from({ length: ALARM_COUNT }, (_, index) => index);
-          expect(alarms.map((one) => wheel.isSet(one))).toEqual(
-            alarms.map((one) => naive.isSet(one)),
+          expect(dueAtMsOfAll(wheel)).toEqual(dueAtMsOfAll(naive));
+          expect(ALARMS.map((one) => wheel.isSet(one))).toEqual(
+            ALARMS.map((one) => naive.isSet(one)),
           );
         }
         expect(world.timerCount).toBeLessThanOrEqual(1);

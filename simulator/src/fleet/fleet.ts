@@ -48,7 +48,7 @@ export class Fleet {
   readonly states: DeviceStates;
   readonly #options: FleetOptions;
   readonly #surroundings: SensorSurroundings;
-  readonly #byClientId: ReadonlyMap<string, Sensor>;
+  readonly #byClientId = new Map<string, Sensor>();
   /** What is left of a connection whose device is gone, until the device is back. */
   readonly #ghosts = new Map<Sensor, Transport>();
   /** How long a device that comes back after a hold waits. */
@@ -58,11 +58,13 @@ export class Fleet {
   constructor(options: FleetOptions) {
     const { world, openTransport, scenario, part, startedAtMs, audit, ledger, latencies, problem } =
       options;
-    const places = [...placesOf(scenario, part)];
     const kinds = kindsOf(options);
     this.#options = options;
     this.states = new DeviceStates(options.stateBytes);
-    const times = new PublishTimes(places.map(({ group }) => kinds.get(group)?.placeCount ?? 0));
+    const places = () => placesOf(scenario, part);
+    const times = new PublishTimes(
+      Array.from(places(), ({ group }) => kinds.get(group)?.placeCount ?? 0),
+    );
     const { keepAliveSeconds } = scenario.broker;
     this.books = new FleetBooks({
       world,
@@ -75,8 +77,10 @@ export class Fleet {
       willMs: 2 * keepAliveSeconds * 1000 + scenario.observe.graceMs,
       connected: (sensor) => this.#endGhost(sensor),
     });
-    const ring = (alarm: number, nowMs: number) =>
-      (this.sensors[Math.floor(alarm / ALARM_COUNT)] as Sensor).ring(alarm % ALARM_COUNT, nowMs);
+    const ring = (alarm: number, nowMs: number, dueAtMs: number) => {
+      const sensor = this.sensors[Math.floor(alarm / ALARM_COUNT)] as Sensor;
+      sensor.ring(alarm % ALARM_COUNT, nowMs, dueAtMs);
+    };
     const departures = new Departures(world);
     const rung = () => departures.send();
     const { seed } = scenario;
@@ -94,8 +98,8 @@ export class Fleet {
       departures,
       log: this.books,
     };
-    this.sensors = places.map((place) => this.#makeSensor(place, kinds));
-    this.#byClientId = new Map(this.sensors.map((sensor) => [sensor.clientId, sensor]));
+    this.sensors = Array.from(places(), (place) => this.#makeSensor(place, kinds));
+    for (const sensor of this.sensors) this.#byClientId.set(sensor.clientId, sensor);
     this.#returns = new RandomStream(seed, part.index, "return");
   }
 

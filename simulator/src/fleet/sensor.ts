@@ -100,8 +100,8 @@ export class Sensor implements DriverHandlers {
   readonly #schedule: RandomStream | undefined;
   readonly #backoff: RandomStream;
   #lostCounters: Map<Counter, number> | undefined;
-  /** When the readings are due that wait for their jitter, in order. */
-  #readings: number[] | undefined;
+  /** When the readings are due that wait for their jitter behind the one whose alarm is set, in order. */
+  #laterReadings: number[] | undefined;
   #wasConnected = false;
   #hasLostMemory = false;
   #isQuiet = false;
@@ -292,12 +292,12 @@ export class Sensor implements DriverHandlers {
   }
 
   /** One of its alarms rings. */
-  ring(alarm: number, nowMs: number): void {
+  ring(alarm: number, nowMs: number, dueAtMs: number): void {
     if (alarm === Alarm.Driver) {
       this.#driver.doDue(nowMs);
       this.#surroundings.departures.add(this.#driver);
     } else if (alarm === Alarm.Reading && this.kind.isFlooding) this.#pour(nowMs);
-    else if (alarm === Alarm.Reading) this.#readWaiting(nowMs);
+    else if (alarm === Alarm.Reading) this.#readWaiting(dueAtMs, nowMs);
     else this.#open();
   }
 
@@ -416,7 +416,7 @@ export class Sensor implements DriverHandlers {
   }
 
   #cancelReadings(): void {
-    this.#readings = undefined;
+    this.#laterReadings = undefined;
     this.#surroundings.alarms.clear(this.#alarm(Alarm.Reading));
   }
 
@@ -443,10 +443,7 @@ export class Sensor implements DriverHandlers {
       return;
     }
     const jitterMs = 2 * this.group.publish.jitter * intervalMs * this.#schedule.uniform();
-    this.#readings ??= [];
-    this.#readings.push(scheduledAtMs + jitterMs);
-    this.#readings.sort((one, other) => one - other);
-    this.#awaitReading();
+    this.#awaitReading(scheduledAtMs + jitterMs);
   }
 
   /** When the reading that the firmware wants now was due. Intervals that have passed entirely it leaves out. */
@@ -459,15 +456,23 @@ export class Sensor implements DriverHandlers {
     return dueAtMs + missedCount * intervalMs;
   }
 
-  #awaitReading(): void {
-    const [atMs = Number.POSITIVE_INFINITY] = this.#readings ?? [];
-    this.#surroundings.alarms.set(this.#alarm(Alarm.Reading), atMs);
+  /** A jitter of more than half an interval may let several wait. */
+  #awaitReading(atMs: number): void {
+    const { alarms } = this.#surroundings;
+    const alarm = this.#alarm(Alarm.Reading);
+    const firstAtMs = alarms.dueAtMs(alarm);
+    if (atMs < firstAtMs) alarms.set(alarm, atMs);
+    if (firstAtMs === Number.POSITIVE_INFINITY) return;
+    this.#laterReadings ??= [];
+    this.#laterReadings.push(Math.max(atMs, firstAtMs));
+    this.#laterReadings.sort((one, other) => one - other);
   }
 
-  #readWaiting(nowMs: number): void {
-    const dueAtMs = this.#readings?.shift();
-    if (dueAtMs === undefined) return;
-    this.#awaitReading();
+  #readWaiting(dueAtMs: number, nowMs: number): void {
+    const nextAtMs = this.#laterReadings?.shift();
+    if (nextAtMs !== undefined) {
+      this.#surroundings.alarms.set(this.#alarm(Alarm.Reading), nextAtMs);
+    }
     this.#read(dueAtMs, nowMs);
   }
 

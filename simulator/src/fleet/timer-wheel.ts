@@ -16,7 +16,7 @@ const RINGING = -2;
 /** Alarms are numbered from 0. Each is set once at a time; one that is cleared or set anew does not ring before. */
 export class TimerWheel {
   readonly #world: World;
-  readonly #ring: (alarm: number, nowMs: number) => void;
+  readonly #ring: (alarm: number, nowMs: number, dueAtMs: number) => void;
   readonly #rung: () => void;
   readonly #dueAtMs: Float64Array;
   readonly #slots: Int16Array;
@@ -37,7 +37,7 @@ export class TimerWheel {
   constructor(
     world: World,
     alarmCount: number,
-    ring: (alarm: number, nowMs: number) => void,
+    ring: (alarm: number, nowMs: number, dueAtMs: number) => void,
     rung: () => void = () => {},
   ) {
     this.#world = world;
@@ -52,6 +52,12 @@ export class TimerWheel {
 
   isSet(alarm: number): boolean {
     return (this.#slots[alarm] as number) >= 0;
+  }
+
+  /** When it rings, perhaps still in this turn; Infinity if it will not. */
+  dueAtMs(alarm: number): number {
+    if (this.#slots[alarm] === NOWHERE) return Number.POSITIVE_INFINITY;
+    return this.#dueAtMs[alarm] as number;
   }
 
   /** Rings at this time of the world's clock, or as soon as it can; Infinity clears. */
@@ -114,7 +120,7 @@ export class TimerWheel {
       for (const alarm of this.#due) {
         if (this.#slots[alarm] !== RINGING) continue;
         this.#slots[alarm] = NOWHERE;
-        this.#ring(alarm, nowMs);
+        this.#ring(alarm, nowMs, this.#dueAtMs[alarm] as number);
       }
       this.#rung();
     } finally {
