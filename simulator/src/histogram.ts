@@ -125,6 +125,25 @@ export class LatencyHistogram {
     return sum;
   }
 
+  /** All of it for another thread, which `add`s it: a value in the histogram's unit and its count, by turns. */
+  counts(): Float64Array {
+    const histogram = this.#histogram;
+    const counts: number[] = [];
+    const last = histogram.countsArrayIndex(histogram.maxValue);
+    for (let index = 0; index <= last; index++) {
+      const count = histogram.getCountAtIndex(index);
+      if (count > 0) counts.push(histogram.valueFromIndex(index), count);
+    }
+    return Float64Array.from(counts);
+  }
+
+  /** Adds what `counts` of another has given. */
+  add(counts: Float64Array): void {
+    for (let at = 0; at < counts.length; at += 2) {
+      this.#histogram.recordValueWithCount(counts[at] as number, counts[at + 1] as number);
+    }
+  }
+
   /** HdrHistogram V2, compressed, in base64; the unit is the microsecond. */
   encode(): string {
     return encodeIntoCompressedBase64(this.#histogram);

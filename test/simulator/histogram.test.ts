@@ -9,6 +9,12 @@ function histogramOf(latenciesMs: readonly number[]): LatencyHistogram {
   return histogram;
 }
 
+/** From 1 us to an hour, each decade as often. */
+const anyLatencies = fc.array(
+  fc.double({ min: -3, max: 6.5, noNaN: true }).map((exponent) => 10 ** exponent),
+  { minLength: 1, maxLength: 200 },
+);
+
 test("an empty histogram has no summary", () => {
   expect(new LatencyHistogram().summary()).toBeUndefined();
 });
@@ -84,6 +90,17 @@ test("a histogram survives its encoding, and can go on counting and merging afte
   expect(decoded.summary()?.maxMs).toBeGreaterThan(2_990_000);
 });
 
+test("a histogram survives going to another thread as numbers", () => {
+  fc.assert(
+    fc.property(fc.option(anyLatencies, { nil: [] }), anyLatencies, (latenciesMs, others) => {
+      const copy = histogramOf(others);
+      copy.add(histogramOf(latenciesMs).counts());
+      expect(copy.encode()).toBe(histogramOf([...others, ...latenciesMs]).encode());
+    }),
+    { numRuns: 50 },
+  );
+});
+
 test("the encoding is HdrHistogram V2, compressed: other tools read it", () => {
   // The first four bytes are the cookie of the compressed V2 format, 0x1c849314.
   expect(Buffer.from(histogramOf([1]).encode(), "base64").readUInt32BE(0)).toBe(0x1c849314);
@@ -111,12 +128,6 @@ test("the curve goes from all to the one longest, and agrees with the percentile
   expect(new LatencyHistogram().curve()).toEqual([]);
   expect(histogramOf([5]).curve()).toHaveLength(1);
 });
-
-/** From 1 us to an hour, each decade as often. */
-const anyLatencies = fc.array(
-  fc.double({ min: -3, max: 6.5, noNaN: true }).map((exponent) => 10 ** exponent),
-  { minLength: 1, maxLength: 200 },
-);
 
 test("the mean is the one that the library takes so long for", () => {
   fc.assert(

@@ -10,7 +10,7 @@ import { LocalMember } from "./fleet-member.ts";
 import { PartRun } from "./part-run.ts";
 import { type CallPort, PortCalls } from "./port-calls.ts";
 import {
-  type EncodedSample,
+  type CountedSample,
   SIGHTING_LENGTH,
   Sighting,
   type ThreadOrder,
@@ -82,14 +82,11 @@ function orUndefined(number: number): number | undefined {
   return Number.isNaN(number) ? undefined : number;
 }
 
-async function sample(): Promise<EncodedSample> {
-  let encoded: EncodedSample | undefined;
+async function sample(): Promise<CountedSample> {
+  let counted: CountedSample | undefined;
   await member.sample(({ latencies, ...rest }) => {
-    const texts: EncodedSample["latencies"] = {};
-    for (const name of LATENCY_NAMES) {
-      if (latencies[name].count > 0) texts[name] = latencies[name].encode();
-    }
-    encoded = { ...rest, latencies: texts };
+    const entries = LATENCY_NAMES.map((name) => [name, latencies[name].counts()]);
+    counted = { ...rest, latencies: Object.fromEntries(entries) as CountedSample["latencies"] };
   });
-  return encoded as EncodedSample;
+  return counted as CountedSample;
 }

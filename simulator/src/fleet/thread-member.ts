@@ -1,11 +1,9 @@
 /** A part of a fleet on another thread, as the run sees it. */
 
 import { Worker } from "node:worker_threads";
-import { LatencyHistogram } from "../histogram.ts";
 import type { Tally } from "../run/merge-tallies.ts";
 import {
   LATENCY_NAMES,
-  type Latencies,
   type LatencyName,
   type RunBreakdown,
   type RunCounters,
@@ -15,6 +13,7 @@ import type { ConnectPlan } from "./connect-plan.ts";
 import type { Firmware } from "./firmware-set.ts";
 import type { FleetMember, MemberSample } from "./fleet-member.ts";
 import { type FleetPart, partSize } from "./fleet-part.ts";
+import { noLatencies } from "./latency-meter.ts";
 import { PortCalls } from "./port-calls.ts";
 import type { ThreadLoad } from "./thread-meter.ts";
 import type { Together } from "./together.ts";
@@ -32,11 +31,11 @@ export interface ThreadOrder {
   stateBytes: Uint8Array;
 }
 
-/** A sample as it comes from a thread: histograms encoded, those with nothing in them left out. */
-export interface EncodedSample {
+/** A sample as it comes from a thread: of each histogram its `counts`. */
+export interface CountedSample {
   counters: RunCounters;
   breakdown: RunBreakdown;
-  latencies: Partial<Record<LatencyName, string>>;
+  latencies: Record<LatencyName, Float64Array>;
   load: ThreadLoad;
 }
 
@@ -59,6 +58,8 @@ export class ThreadMember implements FleetMember {
   readonly stateBytes: Uint8Array;
   readonly #worker: Worker;
   readonly #calls: PortCalls;
+  /** Used again for each sample: they are 90 KiB each. */
+  readonly #latencies = noLatencies();
   #sightings: number[] = [];
 
   constructor({ together, interrupt, ...order }: ThreadMemberOptions) {
@@ -107,8 +108,12 @@ export class ThreadMember implements FleetMember {
   }
 
   async sample(take: (sample: MemberSample) => void): Promise<void> {
-    const { latencies, ...rest } = (await this.#calls.call("sample")) as EncodedSample;
-    take({ ...rest, latencies: decoded(latencies) });
+    const { latencies, ...rest } = (await this.#calls.call("sample")) as CountedSample;
+    for (const name of LATENCY_NAMES) {
+      this.#latencies[name].reset();
+      this.#latencies[name].add(latencies[name]);
+    }
+    take({ ...rest, latencies: this.#latencies });
   }
 
   async stop(): Promise<void> {
@@ -139,14 +144,3 @@ export class ThreadMember implements FleetMember {
     this.#calls.tell("see", [numbers], [numbers.buffer]);
   }
 }
-
-function decoded(encoded: EncodedSample["latencies"]): Latencies {
-  const entries = LATENCY_NAMES.map((name) => {
-    const text = encoded[name];
-    return [name, text === undefined ? NOTHING : LatencyHistogram.decode(text)];
-  });
-  return Object.fromEntries(entries) as Latencies;
-}
-
-/** Nobody records in what was decoded. A histogram is 90 KiB, and a sample comes each second from each thread. */
-const NOTHING = new LatencyHistogram();
