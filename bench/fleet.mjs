@@ -1,81 +1,71 @@
 /**
- * What a fleet costs: CPU per message and memory per device, at 1,000 and 10,000 devices, as ratios. The broker is a
- * mosquitto in a process of its own on a loopback port. Run: npm run bench:fleet
+ * What `wasmqtt run` costs, observer and audit included: CPU for each message and memory for each device, at 1,000 and 10,000
+ * devices, on one thread and on two, each with a mosquitto of its own in another process. Run: npm run bench:fleet
  */
 
-import { spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { startMosquitto } from "./load/mosquitto.mjs";
 
-const MAIN = new URL("../dist/simulator/src/cli/main.js", import.meta.url).pathname;
+const MAIN = fileURLToPath(new URL("../dist/simulator/src/cli/main.js", import.meta.url));
+const run = promisify(execFile);
 
 /** The same rate of messages for both, so that the cost of a message can be compared. */
-const FLEETS = [
-  { count: 1_000, interval: "1s" },
-  { count: 10_000, interval: "10s" },
-];
+const SMALL = { count: 1_000, interval: "1s" };
+const LARGE = { count: 10_000, interval: "10s" };
 
-const folder = mkdtempSync(join(tmpdir(), "wasmqtt-bench-"));
-const { port, stop } = await startMosquitto(folder);
-try {
-  const results = [];
-  for (const fleet of FLEETS) results.push(await runFleet(fleet));
-  report(results);
-} finally {
-  await stop();
-  rmSync(folder, { recursive: true, force: true });
+const OUTPUT_LENGTH_MAX = 2 ** 26;
+const RUN_MS_MAX = 180_000;
+
+for (const threadCount of [1, 2]) {
+  const small = await measure(SMALL, threadCount);
+  const large = await measure(LARGE, threadCount);
+  report(threadCount, small, large);
 }
 
-async function runFleet({ count, interval }) {
-  const flags = [
-    "-c",
-    `${count}`,
-    "-R",
-    "1000",
-    "--interval",
-    interval,
-    "--duration",
-    "30s",
-    "--json",
-    "--quiet",
-  ];
-  const child = spawn(process.execPath, [
-    MAIN,
-    "run",
-    "steady",
-    "-h",
-    "127.0.0.1",
-    "-p",
-    `${port}`,
-    ...flags,
-  ]);
-  let text = "";
-  child.stdout.on("data", (chunk) => {
-    text += chunk;
-  });
-  child.stderr.pipe(process.stderr);
-  await new Promise((resolve) => child.on("close", resolve));
-  const result = JSON.parse(text);
-  const failed = result.expectations.filter(({ ok }) => !ok);
-  if (failed.length > 0) process.stderr.write(`${count} devices: ${JSON.stringify(failed)}\n`);
-  return result;
+async function measure({ count, interval }, threadCount) {
+  const folder = mkdtempSync(join(tmpdir(), "wasmqtt-bench-"));
+  const { port, stop } = await startMosquitto(folder);
+  try {
+    const fleet = ["-c", `${count}`, "-j", `${threadCount}`, "-R", "2000", "--interval", interval];
+    const args = ["run", "steady", "-h", "127.0.0.1", "-p", `${port}`, "--duration", "30s"];
+    const { stdout } = await run(process.execPath, [MAIN, ...args, ...fleet, "--json", "--quiet"], {
+      maxBuffer: OUTPUT_LENGTH_MAX,
+      timeout: RUN_MS_MAX,
+    });
+    return factsOf(JSON.parse(stdout));
+  } finally {
+    await stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
-function report(results) {
-  const rows = results.map(({ devices, messages, generator, latencies }) => ({
+function factsOf({ devices, messages, generator, latencies, expectations }) {
+  const broken = expectations.filter(({ ok }) => !ok);
+  if (broken.length > 0) process.stderr.write(`${JSON.stringify(broken)}\n`);
+  return {
     devices: devices.count,
     messages: messages.published,
     cpuUsPerMessage: generator.cpuUsPerMessage,
-    memoryPerDeviceBytes: generator.memoryPerDeviceBytes,
-    ackP99Ms: latencies.publishAck?.p99Ms,
+    memoryBytes: generator.memoryPerDeviceBytes * devices.count,
+    ackP99Ms: latencies.publishAckQos1?.p99Ms,
     scheduleLagP99Ms: generator.scheduleLag?.p99Ms,
-  }));
-  process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`);
-  const [small, large] = rows;
-  const ratio = (key) => (large[key] / small[key]).toFixed(2);
+  };
+}
+
+function report(threadCount, small, large) {
+  const { cpuUsPerMessage, ackP99Ms, scheduleLagP99Ms } = large;
+  const cpuRatio = cpuUsPerMessage / small.cpuUsPerMessage;
+  const furtherBytes = (large.memoryBytes - small.memoryBytes) / (large.devices - small.devices);
   process.stdout.write(
-    `10,000 devices to 1,000: CPU per message x ${ratio("cpuUsPerMessage")}, memory per device x ${ratio("memoryPerDeviceBytes")}\n`,
+    `${threadCount} thread${threadCount > 1 ? "s" : ""}, ${large.devices} devices: ` +
+      `${cpuUsPerMessage.toFixed(1)} us of CPU per message, x ${cpuRatio.toFixed(2)} of what ${small.devices} take; ` +
+      `${(large.memoryBytes / large.devices / 1024).toFixed(1)} KiB per device, ` +
+      `${(furtherBytes / 1024).toFixed(1)} KiB for each further one; ` +
+      `p99 of PUBACK ${ackP99Ms?.toFixed(1)} ms, of the schedule lag ${scheduleLagP99Ms?.toFixed(1)} ms\n`,
   );
 }

@@ -48,6 +48,19 @@ test("processor time and memory count from the start; a message's share from the
   });
 });
 
+test("what the goodbyes take is no part of a message", () => {
+  const process = new FakeProcess();
+  const meter = new GeneratorMeter(process);
+  meter.fleetConnected(3_000);
+  process.cpu += 1_000_000;
+  meter.fleetLeaves(13_000);
+  process.cpu += 4_000_000;
+  expect(meter.result(facts({ messageCount: 13_500, deviceCount: 1_000 }))).toMatchObject({
+    cpuPercent: 50,
+    cpuUsPerMessage: 100,
+  });
+});
+
 test("a span has its own processor time", () => {
   const process = new FakeProcess();
   const meter = new GeneratorMeter(process);

@@ -38,7 +38,7 @@ export interface PartRunOptions {
 
 /** What a run does when the scenario is over: waits for the Wills that are still to come, and lets the devices leave. */
 const WAITING_PHASE = "waiting for Last Wills";
-const GOODBYE_PHASE = "goodbye";
+export const GOODBYE_PHASE = "goodbye";
 
 /** How long the devices may take to say goodbye: so long, and a little for each. */
 const GOODBYE_MS = 5_000;

@@ -33,8 +33,8 @@ const BUSY_SPANS_SHARE = 0.2;
 const REMEDY =
   "Spread the devices over more threads (-j) or machines, or give them a longer interval";
 
-/** The process when all devices were connected. */
-interface Connected {
+/** The process at one moment. */
+interface Moment {
   cpuUs: number;
   rssBytes: number;
   messageCount: number;
@@ -56,7 +56,8 @@ export class GeneratorMeter {
   readonly #meter: ProcessMeter;
   readonly #startCpuUs: number;
   readonly #startRssBytes: number;
-  #connected: Connected | undefined;
+  #connected: Moment | undefined;
+  #leaving: Moment | undefined;
   #lastCpuUs: number;
   #spanCount = 0;
   #busySpanCount = 0;
@@ -70,8 +71,16 @@ export class GeneratorMeter {
 
   /** Call it when all devices are connected: what they need is measured here, and what a message needs from here on. */
   fleetConnected(messageCount: number): void {
-    const { cpuUs, rssBytes } = this.#meter;
-    this.#connected = { cpuUs: cpuUs(), rssBytes: rssBytes(), messageCount };
+    this.#connected = this.#moment(messageCount);
+  }
+
+  /** Call it when the devices are about to leave: what their goodbyes take is no part of a message. */
+  fleetLeaves(messageCount: number): void {
+    this.#leaving = this.#moment(messageCount);
+  }
+
+  #moment(messageCount: number): Moment {
+    return { cpuUs: this.#meter.cpuUs(), rssBytes: this.#meter.rssBytes(), messageCount };
   }
 
   /** The process since the last call. */
@@ -97,7 +106,7 @@ export class GeneratorMeter {
       warnings: this.#warnings(scheduleLag),
       eventLoopDelayP99Ms: Math.max(...loads.map((load) => load.eventLoopDelayMs)),
       cpuPercent: durationMs > 0 ? (cpuUs - this.#startCpuUs) / (durationMs * 10) : null,
-      cpuUsPerMessage: this.#cpuUsPerMessage(cpuUs, messageCount),
+      cpuUsPerMessage: this.#cpuUsPerMessage(this.#leaving ?? this.#moment(messageCount)),
       rssBytes: this.#meter.rssBytes(),
       memoryPerDeviceBytes: this.#memoryPerDeviceBytes(deviceCount),
     };
@@ -118,10 +127,10 @@ export class GeneratorMeter {
     return warnings;
   }
 
-  #cpuUsPerMessage(cpuUs: number, messageCount: number): number | null {
+  #cpuUsPerMessage(end: Moment): number | null {
     if (this.#connected === undefined) return null;
-    const count = messageCount - this.#connected.messageCount;
-    return count < MESSAGE_COUNT_MIN ? null : (cpuUs - this.#connected.cpuUs) / count;
+    const count = end.messageCount - this.#connected.messageCount;
+    return count < MESSAGE_COUNT_MIN ? null : (end.cpuUs - this.#connected.cpuUs) / count;
   }
 
   #memoryPerDeviceBytes(deviceCount: number): number | null {

@@ -23,7 +23,7 @@ import {
 } from "../fleet/firmware-set.ts";
 import { type FleetMember, LocalMember } from "../fleet/fleet-member.ts";
 import { type FleetPart, partSize } from "../fleet/fleet-part.ts";
-import { PartRun } from "../fleet/part-run.ts";
+import { GOODBYE_PHASE, PartRun } from "../fleet/part-run.ts";
 import { ThreadMember } from "../fleet/thread-member.ts";
 import { ThreadMeter } from "../fleet/thread-meter.ts";
 import { Gathering, type Together } from "../fleet/together.ts";
@@ -277,8 +277,10 @@ class Run {
     if (last !== undefined) last.endMs = nowMs;
     this.#phases.push({ name, kind, startMs: nowMs, endMs: nowMs });
     this.#options.onPhase?.(name);
-    if (last?.kind !== "connect") return;
-    void looking?.then(({ published }) => this.#generator.fleetConnected(published));
+    void looking?.then(({ published }) => {
+      if (last?.kind === "connect") this.#generator.fleetConnected(published);
+      if (kind === "end" && name === GOODBYE_PHASE) this.#generator.fleetLeaves(published);
+    });
   }
 
   async #restartBroker({ downtimeMs, keepState }: BrokerRestartPhase): Promise<boolean> {
