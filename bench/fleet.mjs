@@ -18,6 +18,9 @@ const run = promisify(execFile);
 const SMALL = { count: 1_000, interval: "1s" };
 const LARGE = { count: 10_000, interval: "10s" };
 
+/** What `wasmqtt run` exits with when something that it promises, or a threshold, does not hold: its result is there. */
+const BROKEN_EXIT_CODES = [5, 99];
+
 const OUTPUT_LENGTH_MAX = 2 ** 26;
 const RUN_MS_MAX = 180_000;
 
@@ -33,14 +36,21 @@ async function measure({ count, interval }, threadCount) {
   try {
     const fleet = ["-c", `${count}`, "-j", `${threadCount}`, "-R", "2000", "--interval", interval];
     const args = ["run", "steady", "-h", "127.0.0.1", "-p", `${port}`, "--duration", "30s"];
-    const { stdout } = await run(process.execPath, [MAIN, ...args, ...fleet, "--json", "--quiet"], {
-      maxBuffer: OUTPUT_LENGTH_MAX,
-      timeout: RUN_MS_MAX,
-    });
-    return factsOf(JSON.parse(stdout));
+    const text = await resultText([MAIN, ...args, ...fleet, "--json", "--quiet"]);
+    return factsOf(JSON.parse(text));
   } finally {
     await stop();
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function resultText(args) {
+  const options = { maxBuffer: OUTPUT_LENGTH_MAX, timeout: RUN_MS_MAX };
+  try {
+    return (await run(process.execPath, args, options)).stdout;
+  } catch (error) {
+    if (BROKEN_EXIT_CODES.includes(error.code)) return error.stdout;
+    throw error;
   }
 }
 

@@ -128,13 +128,15 @@ export class LatencyHistogram {
   /** All of it for another thread, which `add`s it: a value in the histogram's unit and its count, by turns. */
   counts(): Float64Array {
     const histogram = this.#histogram;
+    if (histogram.totalCount === 0) return new Float64Array(0);
+    const { minNonZeroValue, maxValue } = histogram;
     const counts: number[] = [];
-    const last = histogram.countsArrayIndex(histogram.maxValue);
+    const last = histogram.countsArrayIndex(maxValue);
     for (let index = 0; index <= last; index++) {
       const count = histogram.getCountAtIndex(index);
-      if (count > 0) counts.push(histogram.valueFromIndex(index), count);
+      if (count > 0) counts.push(Math.max(histogram.valueFromIndex(index), minNonZeroValue), count);
     }
-    return Float64Array.from(counts);
+    return Float64Array.from([...counts, maxValue, 0]); // it counts nothing, but the largest value is known exactly
   }
 
   /** Adds what `counts` of another has given. */

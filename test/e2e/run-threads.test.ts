@@ -84,6 +84,11 @@ function expectKept(outcome: CliResult, threads: number): RunResult {
   expect(result.audit?.delivered).toBeGreaterThan(COUNT);
   expect(result.audit?.unknown).toBe(0);
   expect(result.latencies.publishAck?.count).toBe(result.messages.acknowledged);
+  const ackCounts = result.timeline.flatMap(({ latencies: { publishAckQos1, publishAckQos2 } }) => [
+    publishAckQos1?.count ?? 0,
+    publishAckQos2?.count ?? 0,
+  ]);
+  expect(ackCounts.reduce((sum, count) => sum + count)).toBe(result.messages.acknowledged);
   expect(result.statusMessages?.offline).toBe((result.wills?.delivered ?? 0) + result.goodbyes);
   return result;
 }

@@ -1,6 +1,7 @@
 /** What the devices of a fleet do, in virtual time: when they connect, what they send, how they go and come back. */
 
 import { beforeEach, describe, expect, test } from "vitest";
+import { RandomStream } from "../../simulator/src/random.ts";
 import type { Delivery } from "../support/small-broker.ts";
 import { type VirtualRunOptions, virtualRun } from "../support/virtual-run.ts";
 import type { VirtualWorld } from "../support/virtual-world.ts";
@@ -67,6 +68,23 @@ const online = ({ text }: Seen) => text === "online";
 
 function steps(times: number[]): number[] {
   return times.slice(1).map((time, index) => Math.round(time - (times[index] ?? 0)));
+}
+
+/** With this one, two readings wait 9.4 s after the connection. */
+const TWO_WAIT_SEED = 9;
+
+const ascending = (one: number, other: number) => one - other;
+
+/** When readings at an interval of 1 s with a jitter of 100 % are due, in the order in which they are planned. */
+function plannedReadings(schedule: RandomStream, startMs: number, endMs: number): number[] {
+  const count = Math.ceil((endMs - startMs) / 1000);
+  return Array.from({ length: count }, (_, k) => startMs + 1000 * k + 2000 * schedule.uniform());
+}
+
+function expectTimes(expectedMs: readonly number[]): void {
+  const offMs = telemetry.map(({ atMs }, index) => Math.abs(atMs - (expectedMs[index] ?? 0)));
+  expect(telemetry).toHaveLength(expectedMs.length);
+  expect(Math.max(...offMs)).toBeLessThanOrEqual(1);
 }
 
 describe("connecting", () => {
@@ -143,6 +161,42 @@ describe("readings", () => {
     }
   });
 
+  test("with more jitter than half an interval they may change places, and none is lost", async () => {
+    const begunAtMs = new Map<string, number>();
+    await run(1, "publish: { interval: 1s, jitter: 100% }", ["connect: {}", "duration: 60s"], {
+      onPhase: (name, { world }) => begunAtMs.set(name, world.nowMs()),
+    });
+    const startMs = status.find(online)?.atMs ?? 0;
+    const endMs = begunAtMs.get("goodbye") ?? 0;
+    const dueAtMs = plannedReadings(new RandomStream(1, 0, "schedule"), startMs, endMs);
+    expect(dueAtMs).not.toEqual(dueAtMs.toSorted(ascending));
+    expectTimes(dueAtMs.filter((atMs) => atMs <= endMs).toSorted(ascending));
+  });
+
+  test("those that wait for their jitter are lost with the device's memory", async () => {
+    const begunAtMs = new Map<string, number>();
+    const lines = [
+      "connect: {}",
+      "duration: 9400ms",
+      "name: night, fault: { kind: power-loss, target: 1, away: 100ms }, duration: 30s",
+    ];
+    await run(1, "publish: { interval: 1s, jitter: 100% }", lines, {
+      seed: TWO_WAIT_SEED,
+      onPhase: (name, { world }) => begunAtMs.set(name, world.nowMs()),
+    });
+    const faultMs = begunAtMs.get("night") ?? 0;
+    const endMs = begunAtMs.get("goodbye") ?? 0;
+    const [startMs = 0, againMs = 0] = status.filter(online).map(({ atMs }) => atMs);
+    const schedule = new RandomStream(TWO_WAIT_SEED, 0, "schedule");
+    const before = plannedReadings(schedule, startMs, faultMs);
+    const after = plannedReadings(schedule, againMs, endMs);
+    expect(before.filter((atMs) => atMs > faultMs)).toHaveLength(2);
+    expectTimes([
+      ...before.filter((atMs) => atMs <= faultMs).toSorted(ascending),
+      ...after.filter((atMs) => atMs <= endMs).toSorted(ascending),
+    ]);
+  });
+
   test("the same seed gives the same temperatures, another seed gives others", async () => {
     const temperatures: number[][] = [];
     for (const seed of [1, 1, 2]) {
@@ -154,6 +208,18 @@ describe("readings", () => {
     expect(temperatures[0]?.length).toBeGreaterThan(10);
     expect(temperatures[1]).toEqual(temperatures[0]);
     expect(temperatures[2]).not.toEqual(temperatures[0]);
+  });
+
+  test("cost what the process works while all are there, neither for their coming nor for their going", async () => {
+    const lines = ["connect: { rate: 20/s }", "duration: 10s"];
+    const { result } = await run(200, "publish: { interval: 1s, jitter: 0% }", lines);
+    const steady = result.phases.find(({ kind }) => kind === "steady");
+    const steadyUs = 1000 * ((steady?.endMs ?? 0) - (steady?.startMs ?? 0));
+    expect(steadyUs).toBeGreaterThan(9.9e6);
+    // The process of a virtual run is always busy.
+    const { cpuUsPerMessage } = result.generator;
+    expect(cpuUsPerMessage).toBeGreaterThan(0.995 * (steadyUs / 2_000));
+    expect(cpuUsPerMessage).toBeLessThan(1.005 * (steadyUs / 2_000));
   });
 
   test("a dead band saves messages", async () => {

@@ -123,8 +123,10 @@ ${lines.map((line) => `  - { ${line} }\n`).join("")}
   test.each([
     ["100ms", "0%"],
     ["100ms", "50%"],
+    ["100ms", "100%"],
     ["4s", "0%"],
     ["4s", "50%"],
+    ["4s", "100%"],
   ])(
     "at an interval of %s makes no reading late, with a jitter of %s",
     async (interval, jitter) => {

@@ -230,7 +230,8 @@ export class MosquittoSub {
   /**
    * The messages at QoS 2, once for each Packet Identifier. libmosquitto 2.0.11 keeps each PUBLISH it gets, a repeated one
    * too, and hands out one of them at each PUBREL: where a connection breaks before PUBREC and another before PUBCOMP,
-   * mosquitto_sub doubles what its broker has once. What the broker has twice comes with two identifiers.
+   * mosquitto_sub doubles what its broker has once. What the broker has twice comes with two identifiers,
+   * unless a restart made it forget those it has used.
    */
   readonly exchangedMessages: ReceivedMessage[] = [];
   readonly #exchanges = new Set<string>();

@@ -55,7 +55,7 @@ export async function virtualRun(
     threadCount: options.partCount ?? 1,
     world,
     interrupt: interrupt ?? new AbortController().signal,
-    meter: { cpuUs: () => 0, rssBytes: () => 0 },
+    meter: { cpuUs: () => 1000 * world.nowMs(), rssBytes: () => 0 }, // always busy
     readFile: () => new Uint8Array(0),
     version: "1.2.3",
     openTransport: lagMs === undefined ? open : lagging(open, world, lagMs),

@@ -57,8 +57,8 @@ export function connectSocket<Kind extends TcpSocket = TcpSocket>(
 }
 
 /**
- * The four in the middle are what Node itself puts into its copy. Where it has to add them, V8 makes a hidden class for
- * each copy, and with it 2 KB of garbage for each socket, half of that where only a full collection finds it.
+ * The four in the middle are what Node itself puts into its copy. Where Node 20 has to add them, V8 makes hidden classes for
+ * each copy, and with them 2 KB of garbage for each socket, half of that where only a full collection finds it.
  */
 function optionsFor({ highWaterLength }: Dial): TcpSocketOptions {
   return {

@@ -1,7 +1,7 @@
 /** The latencies of a run: those of the span that goes on, and all of them. */
 
 import { LatencyHistogram } from "../histogram.ts";
-import { LATENCY_NAMES, type Latencies } from "../run/run-sample.ts";
+import { byLatencyName, LATENCY_NAMES, type Latencies } from "../run/run-sample.ts";
 
 /** What is measured is recorded once, in the span; `turn` adds it to the total. */
 export class LatencyMeter {
@@ -18,6 +18,5 @@ export class LatencyMeter {
 
 /** Histograms with nothing in them. */
 export function noLatencies(): Latencies {
-  const entries = LATENCY_NAMES.map((name) => [name, new LatencyHistogram()]);
-  return Object.fromEntries(entries) as Latencies;
+  return byLatencyName(() => new LatencyHistogram());
 }

@@ -2,7 +2,7 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import { realWorld } from "../../../host/src/world.ts";
-import { LATENCY_NAMES } from "../run/run-sample.ts";
+import { byLatencyName } from "../run/run-sample.ts";
 import type { DeviceGroup } from "../scenario/scenario.ts";
 import { openPlanned } from "./connect-plan.ts";
 import { type Firmware, loadFirmware } from "./firmware-set.ts";
@@ -85,8 +85,7 @@ function orUndefined(number: number): number | undefined {
 async function sample(): Promise<CountedSample> {
   let counted: CountedSample | undefined;
   await member.sample(({ latencies, ...rest }) => {
-    const entries = LATENCY_NAMES.map((name) => [name, latencies[name].counts()]);
-    counted = { ...rest, latencies: Object.fromEntries(entries) as CountedSample["latencies"] };
+    counted = { ...rest, latencies: byLatencyName((name) => latencies[name].counts()) };
   });
   return counted as CountedSample;
 }

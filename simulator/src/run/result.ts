@@ -142,7 +142,9 @@ const generator = z.object({
     .number()
     .min(0)
     .nullable()
-    .describe("Processor time per published message, from the end of the connect phase until the devices leave"),
+    .describe(
+      "Processor time per published message, from the end of the connect phase until the devices leave",
+    ),
   rssBytes: count(),
   memoryPerDeviceBytes: z
     .number()

@@ -16,6 +16,14 @@ export const LATENCY_NAMES = [
 
 export type LatencyName = (typeof LATENCY_NAMES)[number];
 
+/** One of each. */
+export function byLatencyName<Value>(
+  make: (name: LatencyName) => Value,
+): Record<LatencyName, Value> {
+  const entries = LATENCY_NAMES.map((name) => [name, make(name)]);
+  return Object.fromEntries(entries) as Record<LatencyName, Value>;
+}
+
 export type Latencies = Readonly<Record<LatencyName, LatencyHistogram>>;
 
 /** Counts since the start of the run. */

@@ -36,7 +36,7 @@ import { mergeTallies } from "./merge-tallies.ts";
 import { Observer } from "./observer.ts";
 import type { RunResult } from "./result.ts";
 import { resultOf } from "./run-result.ts";
-import type { RunSample } from "./run-sample.ts";
+import type { RunCounters, RunSample } from "./run-sample.ts";
 import { Sampler } from "./sampler.ts";
 import { Timeline } from "./timeline.ts";
 
@@ -277,10 +277,11 @@ class Run {
     if (last !== undefined) last.endMs = nowMs;
     this.#phases.push({ name, kind, startMs: nowMs, endMs: nowMs });
     this.#options.onPhase?.(name);
-    void looking?.then(({ published }) => {
+    const measure = ({ published }: RunCounters) => {
       if (last?.kind === "connect") this.#generator.fleetConnected(published);
       if (kind === "end" && name === GOODBYE_PHASE) this.#generator.fleetLeaves(published);
-    });
+    };
+    looking?.then(measure, () => {}); // the part that cannot be asked ends the run
   }
 
   async #restartBroker({ downtimeMs, keepState }: BrokerRestartPhase): Promise<boolean> {
