@@ -1,6 +1,7 @@
 /** `wasmqtt run` when the machine, the broker or the person gives no more: plain words, the result kept, the exit code. */
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,7 +9,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { type RunResult, resultSchema } from "../../simulator/src/run/result.ts";
 import { type Mosquitto, startAedes, startMosquitto } from "../support/brokers.ts";
 import { describeWith } from "../support/optional.ts";
-import { type CliResult, runCli, startCli } from "../support/run-cli.ts";
+import { type CliResult, MAIN_PATH, runCli, startCli } from "../support/run-cli.ts";
 
 const TIMEOUT_MS = 60_000;
 
@@ -94,6 +95,26 @@ test("an output that has no room is said so before the run, with exit code 2", a
   const outcome = await runCli(["run", "steady", "--out", "ndjson=/dev/full"]);
   expect(outcome).toMatchObject({ exitCode: 2, stdout: "" });
   expect(outcome.stderr).toMatch(/^error: "\/dev\/full" cannot be written: no space is left/mu);
+});
+
+test.each([
+  { what: "all else holds", code: 5, more: [] },
+  { what: "a threshold fails", code: 99, more: ["--threshold", "messages_published: count<1"] },
+])("a summary that cannot be written is said so; the exit code is $code if $what", (row) => {
+  const full = openSync("/dev/full", "w");
+  const flags = ["-c", "2", "--interval", "200ms", "--duration", "1s", "--no-progress"];
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [MAIN_PATH, "run", ...flags, ...row.more],
+    {
+      stdio: ["ignore", full, "pipe"],
+      encoding: "utf8",
+      timeout: TIMEOUT_MS,
+    },
+  );
+  closeSync(full);
+  expect(status).toBe(row.code);
+  expect(stderr).toMatch(/^error: The result cannot be written: ENOSPC/mu);
 });
 
 test("an output that grows too large is said so, the other results are kept, and the exit code is 5", async () => {

@@ -111,14 +111,22 @@ describe.runIf(process.platform === "linux")("connections", () => {
   });
 });
 
-test("an address of another machine ends the run with exit code 3 and a hint", {
+// 192.0.2.0/24 is for documentation: no machine has it (RFC 5737).
+const OF_NO_MACHINE = ["--ifaddr", "192.0.2.1"];
+
+test("an address of another machine ends the run at once, with exit code 2 and a hint", {
   timeout: TIMEOUT_MS,
 }, async () => {
-  // 192.0.2.0/24 is for documentation: no machine has it (RFC 5737).
-  const { exitCode, stderr } = await run(["steady", "--ifaddr", "192.0.2.1"]);
-  expect(exitCode).toBe(3);
-  expect(stderr).toContain("Check --ifaddr");
+  const { exitCode, stderr } = await run(["steady", ...OF_NO_MACHINE]);
+  expect(exitCode).toBe(2);
+  expect(stderr).toMatch(/^error: 192\.0\.2\.1 is no address of this machine\n {2}Give one/mu);
   expect(door.addresses).toEqual([]);
+});
+
+test("and doctor says so beforehand", { timeout: TIMEOUT_MS }, async () => {
+  const { exitCode, stderr } = await runCli(["doctor", ...OF_NO_MACHINE]);
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain("192.0.2.1 is no address of this machine");
 });
 
 test("what is no address is a mistake of whoever typed it", { timeout: TIMEOUT_MS }, async () => {

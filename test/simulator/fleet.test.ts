@@ -222,6 +222,35 @@ describe("readings", () => {
     expect(cpuUsPerMessage).toBeLessThan(1.005 * (steadyUs / 2_000));
   });
 
+  test("that come slowly are not lost, as long as some of them come", async () => {
+    const copies = ({ topic, payload }: Delivery) =>
+      topic.endsWith("/telemetry") ? [500 * Number(/"seq":(\d+)/u.exec(payload)?.[1])] : [0];
+    const lines = ["connect: {}", "duration: 5s"];
+    const group = "publish: { interval: 250ms, jitter: 0%, qos: 1 }";
+    const { result, failed } = await run(1, group, lines, { misbehaviour: { copies } });
+    expect(failed).toEqual([]);
+    expect(result.messages.published).toBeGreaterThan(18);
+    expect(result.audit?.lost).toBe(0);
+    // The last one takes ten seconds, and a run has patience for one of silence here.
+    expect(result.latencies.endToEnd?.maxMs).toBeGreaterThan(9_000);
+  });
+
+  test("that are never acknowledged count with the time that they waited", async () => {
+    const acknowledges = (topic: string, payload: string) =>
+      !topic.endsWith("/telemetry") || Number(/"seq":(\d+)/u.exec(payload)?.[1]) <= 10;
+    const lines = ["connect: {}", "duration: 10s"];
+    const group = "publish: { interval: 500ms, jitter: 0%, qos: 1, outbox: 40 }";
+    const { result, failed } = await run(1, group, lines, { misbehaviour: { acknowledges } });
+    const { published, acknowledged, unanswered } = result.messages;
+    expect(failed).toContain("telemetry_unanswered");
+    expect([acknowledged, unanswered]).toEqual([10, published - 10]);
+    expect(result.latencies.publishAckQos1?.count).toBe(published);
+    expect(result.latencies.publishAckUncorrected?.count).toBe(published);
+    // Ten at once, then one each half second up to the end of the phase, and all of them for the response timeout.
+    expect(result.latencies.publishAckQos1?.p50Ms).toBeGreaterThan(10_000);
+    expect(result.latencies.publishAckQos1?.minMs).toBeLessThan(10);
+  });
+
   test("a dead band saves messages", async () => {
     const lines = ["connect: {}", "duration: 30s"];
     const { result } = await run(1, "publish: { interval: 1s, deadBand: 50 }", lines);

@@ -7,7 +7,10 @@ import type { CliContext } from "../../host/src/cli/command.ts";
 import { ExitCode } from "../../host/src/cli/exit-code.ts";
 import { realWorld } from "../../host/src/world.ts";
 
-const MAIN_PATH = fileURLToPath(new URL("../../dist/simulator/src/cli/main.js", import.meta.url));
+/** The built command line. */
+export const MAIN_PATH = fileURLToPath(
+  new URL("../../dist/simulator/src/cli/main.js", import.meta.url),
+);
 
 /** A run that takes longer is killed and fails. */
 const TIMEOUT_MS = 15_000;

@@ -66,6 +66,9 @@ const COMMANDS = [
 const DIST = new URL("../../../", import.meta.url);
 
 let lastResidentBytes = process.memoryUsage.rss();
+/** What the command ends with, if it knows nothing worse, when its output could not be written. */
+let stdoutExitCode: ExitCode = ExitCode.Ok;
+const STDOUT_REMEDY = "Make room, or send the output elsewhere";
 const interrupt = new AbortController();
 const context: CliContext = {
   stdout: textStream(process.stdout, stdoutFailed),
@@ -87,7 +90,7 @@ process.on("uncaughtException", (error) => process.exit(failed(error, context)))
 
 const exitCode = await runCli(process.argv.slice(2), context, COMMANDS);
 await flushed(process.stdout);
-process.exit(exitCode);
+process.exit(exitCode || stdoutExitCode);
 
 /** The first time it asks the command to end, the second time it ends the process. */
 function interruptOn(signal: NodeJS.Signals, code: ExitCode): void {
@@ -126,13 +129,15 @@ function textStream(
 
 /** Its reader may go away, as in `wasmqtt sub | head -1`: then the command ends without a word. */
 function stdoutFailed(error: NodeJS.ErrnoException): void {
-  if (error.code === "EPIPE") {
-    if (!interrupt.signal.aborted) interrupt.abort(ExitCode.Ok);
-    return;
+  const isUnread = error.code === "EPIPE";
+  stdoutExitCode = isUnread ? ExitCode.Ok : ExitCode.Incomplete;
+  if (!isUnread) {
+    failed(
+      new UsageError(`The result cannot be written: ${error.message}`, STDOUT_REMEDY),
+      context,
+    );
   }
-  const problem = `The result cannot be written: ${error.message}`;
-  const remedy = "Make room, or send the output elsewhere";
-  process.exit(failed(new UsageError(problem, remedy), context));
+  if (!interrupt.signal.aborted) interrupt.abort(stdoutExitCode);
 }
 
 /** Pipes are asynchronous on some systems, and `process.exit` waits for nothing. */

@@ -131,6 +131,22 @@ export class FleetBooks implements SensorLog {
     );
   }
 
+  /**
+   * The run is over for a connected device, whose messages the broker has not acknowledged: they count with the time that
+   * they have waited, and so do the readings behind them. Without them a broker that stops would have no bad latencies.
+   */
+  unanswered({ index, group }: Sensor): void {
+    const { times, latencies, world } = this.#options;
+    const { publishAckQos1, publishAckQos2, publishAckUncorrected } = latencies.span;
+    const publishAck = group.publish.qos === 1 ? publishAckQos1 : publishAckQos2;
+    const nowMs = world.nowMs();
+    times.eachWaiting(index, (dueAtMs, publishedAtMs) => {
+      publishAck.record(nowMs - dueAtMs);
+      publishAckUncorrected.record(nowMs - publishedAtMs);
+    });
+    this.#unpublished.acknowledged(index, 0, (dueAtMs) => publishAck.record(nowMs - dueAtMs));
+  }
+
   statusAcknowledged({ index }: Sensor, status: "birth" | "goodbye"): void {
     const { ledger } = this.#options;
     if (status === "birth") ledger.birthAcknowledged(index);

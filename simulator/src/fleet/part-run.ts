@@ -47,7 +47,7 @@ const GOODBYE_EACH_MS = 2;
 /** So many say goodbye at once. Brokers have queues: mosquitto keeps no more than 1,000 messages for one subscriber. */
 const GOODBYE_COUNT = 250;
 
-/** After the last goodbye, what is still on its way to the observer may take so long. */
+/** After the last goodbye, what is on its way to the observer is given up when nothing of it has come for so long. */
 const ARRIVAL_MS_MAX = 5_000;
 
 /** A repeated message or Will follows the first within this, if it comes at all. */
@@ -221,8 +221,7 @@ export class PartRun {
   /** Lets the devices say goodbye, and waits for what is on its way. */
   async #leave(): Promise<void> {
     const { world, together, scenario } = this.#options;
-    const { observe, broker } = scenario;
-    const { responseTimeoutMs } = broker;
+    const { responseTimeoutMs } = scenario.broker;
     const { fleet } = this;
     await together.sum(0);
     together.phaseBegins(GOODBYE_PHASE, "end");
@@ -233,14 +232,29 @@ export class PartRun {
     for (const sensor of fleet.sensors) sensor.quiet();
     await until(() => fleet.outstandingCount === 0, world, responseTimeoutMs, uninterrupted);
     this.#stage.unansweredCount = fleet.outstandingCount;
+    const waiting = fleet.sensors.filter(
+      (sensor) => sensor.isConnected && sensor.outstandingCount > 0,
+    );
     await this.#sayGoodbyes(uninterrupted);
-    const hasAll = () =>
-      (!observe.wills || this.ledger.pendingStatusCount === 0) &&
-      (!observe.audit || this.#audit.owedCount === 0);
-    await until(hasAll, world, Math.min(observe.graceMs, ARRIVAL_MS_MAX), uninterrupted);
+    await this.#awaitArrivals(uninterrupted);
+    for (const sensor of waiting) fleet.books.unanswered(sensor);
     // What comes twice comes at once: a moment for a second copy of the last message.
     await pause(world, SECOND_COPY_MS, uninterrupted);
     await this.#tellDropped();
+  }
+
+  /** What a broker delivers slowly is not lost: as long as some of it comes, the rest may be on its way. */
+  async #awaitArrivals(uninterrupted: AbortSignal): Promise<void> {
+    const { world, scenario } = this.#options;
+    const { wills, audit, graceMs } = scenario.observe;
+    const owedCount = () =>
+      (wills ? this.ledger.pendingStatusCount : 0) + (audit ? this.#audit.owedCount : 0);
+    let beforeCount = Number.POSITIVE_INFINITY;
+    while (owedCount() > 0 && owedCount() < beforeCount) {
+      beforeCount = owedCount();
+      const patienceMs = Math.min(graceMs, ARRIVAL_MS_MAX);
+      await until(() => owedCount() === 0, world, patienceMs, uninterrupted);
+    }
   }
 
   /** Readings that are in no message. */

@@ -85,6 +85,17 @@ export class PublishTimes {
     return this.#waitingCounts[device] as number;
   }
 
+  /** All messages of this device that wait for their acknowledgement, in no order. */
+  eachWaiting(device: number, each: (dueAtMs: number, publishedAtMs: number) => void): void {
+    const end = this.#starts[device + 1] as number;
+    for (let place = this.#starts[device] as number; place < end; place++) {
+      if (this.#packetIds[place] !== NONE) each(this.dueAtMs(place), this.publishedAtMs(place));
+    }
+    for (const [key, { dueAtMs, publishedAtMs }] of this.#crowded) {
+      if (Math.floor(key / PACKET_ID_LIMIT) === device) each(dueAtMs, publishedAtMs);
+    }
+  }
+
   /** The place of a message that is remembered. */
   find(device: number, seq: number): number | undefined {
     const place = this.#placeOf(device, seq);

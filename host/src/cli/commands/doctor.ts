@@ -11,6 +11,7 @@ import { openTransport } from "../../transport/open-transport.ts";
 import { checkBoards } from "../board-check.ts";
 import { action, type CliContext, type CommandCall, type SystemFacts } from "../command.ts";
 import { ExitCode } from "../exit-code.ts";
+import { checkLocalAddresses } from "../local-addresses.ts";
 import { type Check, isLoopback, machineChecks, type WantedFleet } from "../machine-checks.ts";
 import {
   addBrokerOptions,
@@ -52,6 +53,7 @@ async function doctor(call: CommandCall<DoctorFlags>): Promise<ExitCode> {
   const place = brokerPlace(flags, context, output);
   const isNamed = wasNamed(flags, context.env);
   const fleet = wantedFleet(flags, isNamed ? place : undefined);
+  await checkLocalAddresses(flags.ifaddr ?? []);
   const checks = [
     checkNode(system.nodeVersion),
     ...machineChecks({ ...system, readFile: context.readFile }, fleet),

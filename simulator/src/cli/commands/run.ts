@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { action, type CliContext, type CommandCall } from "../../../../host/src/cli/command.ts";
 import type { ExitCode } from "../../../../host/src/cli/exit-code.ts";
+import { checkLocalAddresses } from "../../../../host/src/cli/local-addresses.ts";
 import { addBrokerOptions, type BrokerFlags } from "../../../../host/src/cli/options.ts";
 import type { ScenarioOverrides } from "../../scenario/override-draft.ts";
 
@@ -93,6 +94,7 @@ async function run(call: CommandCall<RunFlags>): Promise<ExitCode> {
   const { withDashboard } = await import("../with-dashboard.ts");
   const { context, output, flags, args } = call;
   const scenario = loadScenario(args[0] ?? DEFAULT_SCENARIO, overridesOf(flags, context), context);
+  await checkLocalAddresses(scenario.broker.localAddresses);
   if (scenario.broker.tls.insecure) {
     output.warn("--insecure: the broker's certificate is not checked. Whoever sits in between");
     output.warn("--insecure: can read and change every message, and learns the password.");
