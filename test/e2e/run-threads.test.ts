@@ -194,13 +194,29 @@ describe("Ctrl-C in a run on three threads", () => {
     }
   });
 
-  test("given twice ends it at once", { timeout: TIMEOUT_MS }, async () => {
+  test("given three times ends it at once", { timeout: TIMEOUT_MS }, async () => {
+    const cli = startCli(flags, { timeoutMs: TIMEOUT_MS });
+    try {
+      await cli.waitFor("stderr", /10 of 10 connected/u);
+      for (let time = 0; time < 3; time++) cli.signal("SIGINT");
+      expect((await cli.ended).exitCode).toBe(130);
+    } finally {
+      await cli.stop();
+    }
+  });
+
+  test("given twice ends it with a summary", { timeout: TIMEOUT_MS }, async () => {
     const cli = startCli(flags, { timeoutMs: TIMEOUT_MS });
     try {
       await cli.waitFor("stderr", /10 of 10 connected/u);
       cli.signal("SIGINT");
+      await cli.waitFor("stderr", /Press Ctrl-C again/u);
       cli.signal("SIGINT");
-      expect((await cli.ended).exitCode).toBe(130);
+      const outcome = await cli.ended;
+      expect(outcome.exitCode).toBe(130);
+      const result = resultOf(outcome);
+      expect(result).toMatchObject({ interrupted: true, devices: { connected: 10 } });
+      expect(result.expectations.filter(({ ok }) => !ok)).toEqual([]);
     } finally {
       await cli.stop();
     }

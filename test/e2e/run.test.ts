@@ -77,3 +77,16 @@ describeWith(["mosquitto", "mosquitto_sub"], "with mosquitto", () => {
     },
   );
 });
+
+test("devices whose messages have no number are not said to have lost none", async () => {
+  const flags = ["-c", "2", "--profile", "homie", "--interval", "200ms", "--duration", "1s"];
+  const outcome = await runCli(["run", "steady", ...flags, "--json"]);
+  expect(outcome.exitCode).toBe(0);
+  const result = resultSchema.parse(JSON.parse(outcome.stdout));
+  expect(result.messages.acknowledged).toBeGreaterThan(4);
+  expect(result.audit).toBeNull();
+  const names = result.expectations.map(({ name }) => name);
+  expect(names).toContain("telemetry_unanswered");
+  expect(names).not.toContain("telemetry_lost");
+  expect(names).not.toContain("telemetry_out_of_order");
+});

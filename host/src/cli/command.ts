@@ -16,12 +16,14 @@ export interface CliContext {
   readonly world: World;
   /**
    * Aborted by the first Ctrl-C, by SIGTERM, or when nobody reads stdout any more; `reason` is the exit code. Finish
-   * what is under way, print the summary and return. The second Ctrl-C ends the process at once.
+   * what is under way, print the summary and return. The second Ctrl-C ends the process at once, unless `hurry` is there.
    */
   readonly interrupt: AbortSignal;
   readonly system: SystemFacts;
   /** Reads a whole file; throws what node:fs throws. */
   readonly readFile: (path: string | URL) => Buffer;
+  /** What a command does at the second Ctrl-C: it returns soon, with what it has. The third ends the process. */
+  hurry?: (() => void) | undefined;
   /** What the command that ran has answered. */
   exitCode: ExitCode;
 }

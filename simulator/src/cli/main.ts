@@ -92,11 +92,16 @@ const exitCode = await runCli(process.argv.slice(2), context, COMMANDS);
 await flushed(process.stdout);
 process.exit(exitCode || stdoutExitCode);
 
-/** The first time it asks the command to end, the second time it ends the process. */
+/** The first time it asks the command to end, the second time to hurry, and when there is nothing left to ask it ends the process. */
 function interruptOn(signal: NodeJS.Signals, code: ExitCode): void {
   process.on(signal, () => {
-    if (interrupt.signal.aborted) process.exit(code);
-    interrupt.abort(code);
+    const { hurry } = context;
+    if (!interrupt.signal.aborted) interrupt.abort(code);
+    else if (hurry === undefined) process.exit(code);
+    else {
+      context.hurry = undefined;
+      hurry();
+    }
   });
 }
 

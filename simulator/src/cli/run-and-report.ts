@@ -38,6 +38,11 @@ export async function runAndReport(options: ReportOptions): Promise<ExitCode> {
   const outputs = await openOutputs(options.outputs ?? [], outputsContext(options));
   const progress = new RunProgress(scenario, output);
   const failure = new AbortController();
+  const hurry = new AbortController();
+  context.hurry = () => {
+    output.note("Ending with what is known. Press Ctrl-C again to end without it.");
+    hurry.abort();
+  };
   let aborted: ThresholdResult | undefined;
   const watch = new ThresholdWatch(scenario, (which) => {
     aborted = which;
@@ -51,6 +56,7 @@ export async function runAndReport(options: ReportOptions): Promise<ExitCode> {
       firmwareOf: options.firmwareOf,
       world: context.world,
       interrupt: AbortSignal.any([context.interrupt, failure.signal]),
+      hurry: hurry.signal,
       meter: context.system,
       readFile: (path, what) => readUserFile(context, path, what),
       version,
@@ -76,6 +82,7 @@ export async function runAndReport(options: ReportOptions): Promise<ExitCode> {
     for (const { problem, remedy } of problems) output.error(problem, remedy);
     return exitCodeOf(result) || (problems.length > 0 ? ExitCode.Incomplete : ExitCode.Ok);
   } finally {
+    context.hurry = undefined;
     await outputs.close();
   }
 }

@@ -5,6 +5,7 @@ import type { Core, ThermometerExports } from "../../../host/src/core/core.ts";
 import type { Qos } from "../../../host/src/core/session.ts";
 import type { OpenTransport } from "../../../host/src/transport/transport.ts";
 import type { World } from "../../../host/src/world.ts";
+import { profileOf } from "../profiles/profile.ts";
 import { mergeLatencies, type Tally } from "../run/merge-tallies.ts";
 import { latencyResult } from "../run/result.ts";
 import type { RunBreakdown, RunCounters } from "../run/run-sample.ts";
@@ -202,7 +203,7 @@ export class PartRun {
       goodbyes: ledger.goodbyes,
       statusMessages: scenario.observe.wills ? ledger.statusMessages : null,
       observer: { lost: 0, awayMs: 0 },
-      audit: scenario.observe.audit ? this.#audit.result() : null,
+      audit: isAudited(scenario) ? this.#audit.result() : null,
       commands: this.#commands(),
       generator: { scheduleLag: latencyResult(this.latencies.totals.scheduleLag) },
     };
@@ -351,4 +352,9 @@ function sum(counts: Iterable<number>): number {
   let total = 0;
   for (const count of counts) total += count;
   return total;
+}
+
+/** Of devices whose messages have no number nobody can say what was lost. */
+function isAudited({ groups, observe }: Scenario): boolean {
+  return observe.audit && groups.some(({ profile }) => profileOf(profile).hasSequence);
 }

@@ -19,7 +19,7 @@ import { openStream, printedStream } from "./stream-output.ts";
 
 /**
  * Opens outputs given as `kind=target`. Throws a UsageError if one of them is written wrongly or cannot be written to; then
- * all is as it was before.
+ * all is as it was before, but for streams that have begun when the disk of another turns out to be full.
  */
 export async function openOutputs(
   specs: readonly string[],

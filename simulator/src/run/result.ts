@@ -272,7 +272,7 @@ export const resultSchema = z
         awayMs: milliseconds().describe("How long it could not see anything, in all"),
       })
       .describe("The run's own subscriber. If it was away, the result is incomplete"),
-    audit: audit.nullable().describe("null: nobody audited"),
+    audit: audit.nullable().describe("null: nobody audited, or no message says its number"),
     commands: commands.nullable().describe("null: none were sent"),
     generator,
     expectations: z.array(expectation),

@@ -30,7 +30,7 @@ import { Gathering, type Together } from "../fleet/together.ts";
 import type { DashboardRun } from "../pages/dashboard-run.ts";
 import { profileOf } from "../profiles/profile.ts";
 import { type BrokerRestartPhase, type Scenario, targetCount } from "../scenario/scenario.ts";
-import { interruptible, pause, until } from "../waiting.ts";
+import { aborted, interruptible, pause, until } from "../waiting.ts";
 import { GeneratorMeter, type ProcessMeter } from "./generator-meter.ts";
 import { mergeTallies } from "./merge-tallies.ts";
 import { Observer } from "./observer.ts";
@@ -47,6 +47,8 @@ export interface RunOptions {
   world: World;
   /** Aborted when somebody wants the run to end: the devices still say goodbye. */
   interrupt: AbortSignal;
+  /** Aborted when somebody does not want to wait for that either: the run ends with what it knows. */
+  hurry?: AbortSignal;
   meter: ProcessMeter;
   /** Reads a file that the scenario names. */
   readFile: (path: string, what: string) => Uint8Array;
@@ -146,7 +148,7 @@ class Run {
   }
 
   async run(): Promise<RunResult> {
-    const { interrupt, scenario, firmwareOf } = this.#options;
+    const { interrupt, hurry, scenario, firmwareOf } = this.#options;
     // Whatever is wrong with the firmware shall be known before anything connects.
     const { coreOf } = await loadFirmware(scenario, firmwareOf);
     const [firstGroup] = scenario.groups;
@@ -159,7 +161,9 @@ class Run {
       await interruptible(this.#observer.start(), interrupt);
       this.#sampler = this.#startSampler(ownThread);
       this.#options.onStart?.(this.#view());
-      await Promise.all(this.#members.map((member) => this.#runMember(member)));
+      const parts = Promise.all(this.#members.map((member) => this.#runMember(member)));
+      await (hurry === undefined ? parts : Promise.race([parts, aborted(hurry)]));
+      if (hurry?.aborted) this.#giveUp();
     } catch (error) {
       await this.#end((member) => member.abandon());
       throw error;
@@ -179,6 +183,16 @@ class Run {
     // First, or it would see the Wills of devices that are cut off.
     await this.#observer.finish();
     await Promise.all(this.#members.map(endMember));
+  }
+
+  /** What has not come yet is nobody's fault. */
+  #giveUp(): void {
+    const nowMs = this.#options.world.nowMs();
+    for (const member of this.#members) member.excuse(nowMs);
+    this.#observer.client.abort();
+    this.#problems.push(
+      "The run was ended before its devices had left: what was under way is not judged.",
+    );
   }
 
   /** When one part fails, the others shall not wait for it. */
@@ -270,6 +284,7 @@ class Run {
   }
 
   #phaseBegins(name: string, kind: string): void {
+    if (this.#options.hurry?.aborted) return; // nobody waits for it
     const nowMs = this.#options.world.nowMs() - this.#startedAtMs;
     const last = this.#phases.at(-1);
     // A span ends with its phase, so that what happens in a phase is counted there.
