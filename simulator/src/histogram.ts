@@ -114,27 +114,30 @@ export class LatencyHistogram {
 
   /** In the histogram's unit. The library's own mean takes some milliseconds, which would delay what is measured. */
   #sum(): number {
-    const histogram = this.#histogram;
-    const last = histogram.countsArrayIndex(histogram.maxValue);
     let sum = 0;
-    for (let index = 0; index <= last; index++) {
-      const count = histogram.getCountAtIndex(index);
-      if (count > 0)
-        sum += count * histogram.medianEquivalentValue(histogram.valueFromIndex(index));
+    for (const [value, count] of this.#buckets()) {
+      sum += count * this.#histogram.medianEquivalentValue(value);
     }
     return sum;
   }
 
-  /** All of it for another thread, which `add`s it: a value in the histogram's unit and its count, by turns. */
-  counts(): Float64Array {
+  /** The smallest value and the count of each bucket that is not empty. */
+  *#buckets(): Generator<[value: number, count: number]> {
     const histogram = this.#histogram;
-    if (histogram.totalCount === 0) return new Float64Array(0);
-    const { minNonZeroValue, maxValue } = histogram;
-    const counts: number[] = [];
-    const last = histogram.countsArrayIndex(maxValue);
+    const last = histogram.countsArrayIndex(histogram.maxValue);
     for (let index = 0; index <= last; index++) {
       const count = histogram.getCountAtIndex(index);
-      if (count > 0) counts.push(Math.max(histogram.valueFromIndex(index), minNonZeroValue), count);
+      if (count > 0) yield [histogram.valueFromIndex(index), count];
+    }
+  }
+
+  /** All of it for another thread, which `add`s it: a value in the histogram's unit and its count, by turns. */
+  counts(): Float64Array {
+    if (this.count === 0) return new Float64Array(0);
+    const { minNonZeroValue, maxValue } = this.#histogram;
+    const counts: number[] = [];
+    for (const [value, count] of this.#buckets()) {
+      counts.push(Math.max(value, minNonZeroValue), count);
     }
     return Float64Array.from([...counts, maxValue, 0]); // it counts nothing, but the largest value is known exactly
   }

@@ -38,14 +38,6 @@ export async function until(
   return true;
 }
 
-/** Resolves when `signal` is aborted. */
-export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
-}
-
 /** What `work` answers; rejects with an AbortError as soon as somebody interrupts. */
 export function interruptible<Answer>(
   work: Promise<Answer>,

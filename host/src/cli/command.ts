@@ -1,6 +1,7 @@
 /** What a command is: a file that registers itself, a function that runs, and what it is given. */
 
 import type { Command } from "commander";
+import { aborted } from "../aborted.ts";
 import type { ModuleName } from "../core/core.ts";
 import { UsageError } from "../errors.ts";
 import type { World } from "../world.ts";
@@ -98,10 +99,7 @@ export function createOutput(
 
 /** Resolves when the person wants the command to end. */
 export function interrupted({ interrupt }: CliContext): Promise<void> {
-  return new Promise((resolve) => {
-    if (interrupt.aborted) resolve();
-    else interrupt.addEventListener("abort", () => resolve(), { once: true });
-  });
+  return aborted(interrupt);
 }
 
 /** A whole file that the person named; `what` says which, as in "CA file". Throws a UsageError. */

@@ -3,6 +3,7 @@
 import type { EndReason } from "../../../host/src/client/driver.ts";
 import { ConnectionError, ProtocolError, RefusedError } from "../../../host/src/errors.ts";
 import type { World } from "../../../host/src/world.ts";
+import type { LatencyHistogram } from "../histogram.ts";
 import { ConnectionTroubles } from "./connection-troubles.ts";
 import type { LatencyMeter } from "./latency-meter.ts";
 import type { PublishTimes } from "./publish-times.ts";
@@ -119,12 +120,11 @@ export class FleetBooks implements SensorLog {
   acknowledged(sensor: Sensor, place: number, nowMs: number): void {
     const { index, group, kind } = sensor;
     const { audit, times, latencies } = this.#options;
-    const { publishAckQos1, publishAckQos2, publishAckUncorrected } = latencies.span;
+    const publishAck = this.#publishAckOf(group);
     this.acknowledgedCount++;
     if (kind.isAudited) audit.acknowledged(index, times.seq(place));
-    const publishAck = group.publish.qos === 1 ? publishAckQos1 : publishAckQos2;
     publishAck.record(nowMs - times.dueAtMs(place));
-    publishAckUncorrected.record(nowMs - times.publishedAtMs(place));
+    latencies.span.publishAckUncorrected.record(nowMs - times.publishedAtMs(place));
     if (this.droppedCount === 0) return;
     this.#unpublished.acknowledged(index, sensor.outstandingCount, (dueAtMs) =>
       publishAck.record(nowMs - dueAtMs),
@@ -137,12 +137,11 @@ export class FleetBooks implements SensorLog {
    */
   unanswered({ index, group }: Sensor): void {
     const { times, latencies, world } = this.#options;
-    const { publishAckQos1, publishAckQos2, publishAckUncorrected } = latencies.span;
-    const publishAck = group.publish.qos === 1 ? publishAckQos1 : publishAckQos2;
+    const publishAck = this.#publishAckOf(group);
     const nowMs = world.nowMs();
     times.eachWaiting(index, (dueAtMs, publishedAtMs) => {
       publishAck.record(nowMs - dueAtMs);
-      publishAckUncorrected.record(nowMs - publishedAtMs);
+      latencies.span.publishAckUncorrected.record(nowMs - publishedAtMs);
     });
     this.#unpublished.acknowledged(index, 0, (dueAtMs) => publishAck.record(nowMs - dueAtMs));
   }
@@ -192,6 +191,11 @@ export class FleetBooks implements SensorLog {
       const atUnixMs = world.unixMs() - world.nowMs() + atMs;
       latencies.span.endToEnd.record(Math.max(0, atUnixMs - measuredUnixMs));
     }
+  }
+
+  #publishAckOf({ publish }: Sensor["group"]): LatencyHistogram {
+    const { publishAckQos1, publishAckQos2 } = this.#options.latencies.span;
+    return publish.qos === 1 ? publishAckQos1 : publishAckQos2;
   }
 
   #lostConnection(index: number): void {

@@ -5,7 +5,6 @@ import type { Core, ThermometerExports } from "../../../host/src/core/core.ts";
 import type { Qos } from "../../../host/src/core/session.ts";
 import type { OpenTransport } from "../../../host/src/transport/transport.ts";
 import type { World } from "../../../host/src/world.ts";
-import { profileOf } from "../profiles/profile.ts";
 import { mergeLatencies, type Tally } from "../run/merge-tallies.ts";
 import { latencyResult } from "../run/result.ts";
 import type { RunBreakdown, RunCounters } from "../run/run-sample.ts";
@@ -16,6 +15,7 @@ import { type FleetPart, partSize, placesOf } from "./fleet-part.ts";
 import { forgetSessions } from "./forget-sessions.ts";
 import { LatencyMeter } from "./latency-meter.ts";
 import { arrivedCount, runPhase, type Stage, sayGoodbye } from "./phases.ts";
+import { isAudited } from "./sensor-kind.ts";
 import { TelemetryAudit } from "./telemetry-audit.ts";
 import type { Together } from "./together.ts";
 import { missedSentences, pressedSentences } from "./unpublished-readings.ts";
@@ -203,7 +203,9 @@ export class PartRun {
       goodbyes: ledger.goodbyes,
       statusMessages: scenario.observe.wills ? ledger.statusMessages : null,
       observer: { lost: 0, awayMs: 0 },
-      audit: isAudited(scenario) ? this.#audit.result() : null,
+      audit: scenario.groups.some((group) => isAudited(scenario, group))
+        ? this.#audit.result()
+        : null,
       commands: this.#commands(),
       generator: { scheduleLag: latencyResult(this.latencies.totals.scheduleLag) },
     };
@@ -247,9 +249,8 @@ export class PartRun {
   /** What a broker delivers slowly is not lost: as long as some of it comes, the rest may be on its way. */
   async #awaitArrivals(uninterrupted: AbortSignal): Promise<void> {
     const { world, scenario } = this.#options;
-    const { wills, audit, graceMs } = scenario.observe;
-    const owedCount = () =>
-      (wills ? this.ledger.pendingStatusCount : 0) + (audit ? this.#audit.owedCount : 0);
+    const { wills, graceMs } = scenario.observe;
+    const owedCount = () => this.#audit.owedCount + (wills ? this.ledger.pendingStatusCount : 0);
     let beforeCount = Number.POSITIVE_INFINITY;
     while (owedCount() > 0 && owedCount() < beforeCount) {
       beforeCount = owedCount();
@@ -352,9 +353,4 @@ function sum(counts: Iterable<number>): number {
   let total = 0;
   for (const count of counts) total += count;
   return total;
-}
-
-/** Of devices whose messages have no number nobody can say what was lost. */
-function isAudited({ groups, observe }: Scenario): boolean {
-  return observe.audit && groups.some(({ profile }) => profileOf(profile).hasSequence);
 }

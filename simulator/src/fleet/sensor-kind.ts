@@ -58,7 +58,7 @@ export class SensorKind {
     this.#scenario = scenario;
     this.#password = password;
     this.profile = profileOf(group.profile);
-    this.isAudited = scenario.observe.audit && this.profile.hasSequence;
+    this.isAudited = isAudited(scenario, group);
     this.isFlooding = group.publish.intervalMs === 0;
     this.isTimed = this.isAudited || group.publish.qos > 0;
     this.#blockAt = this.#placeBlock();
@@ -127,6 +127,11 @@ export class SensorKind {
     this.core.memory.write(at, block);
     return at;
   }
+}
+
+/** Of messages without a number nobody can say which are missing. */
+export function isAudited({ observe }: Scenario, { profile }: DeviceGroup): boolean {
+  return observe.audit && profileOf(profile).hasSequence;
 }
 
 /** What the scenario's patterns are for one device. */

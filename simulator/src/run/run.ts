@@ -1,6 +1,7 @@
 /** One run of a scenario, from the broker to the result. */
 
 import { randomUUID } from "node:crypto";
+import { aborted } from "../../../host/src/aborted.ts";
 import {
   type EmbeddedBroker,
   startEmbeddedBroker,
@@ -30,7 +31,7 @@ import { Gathering, type Together } from "../fleet/together.ts";
 import type { DashboardRun } from "../pages/dashboard-run.ts";
 import { profileOf } from "../profiles/profile.ts";
 import { type BrokerRestartPhase, type Scenario, targetCount } from "../scenario/scenario.ts";
-import { aborted, interruptible, pause, until } from "../waiting.ts";
+import { interruptible, pause, until } from "../waiting.ts";
 import { GeneratorMeter, type ProcessMeter } from "./generator-meter.ts";
 import { mergeTallies } from "./merge-tallies.ts";
 import { Observer } from "./observer.ts";
